@@ -1,0 +1,48 @@
+# Needs make and a Python >= 3.11 with pip. Everything else goes into .venv-book (small) or .venv (everything).
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	$$p -c 'import sys, pip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+N ?=
+BUILD = jupyter-book build . --toc book/_toc.yml -W -n --keep-going
+OFFLINE = LMTUTOR_QUIET=1 HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_EVALUATE_OFFLINE=1
+
+.PHONY: help book test lab notebooks bench clean
+help:        ## this list
+	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+
+book: .venv-book/ready    ## build the book, strictly (3 minutes the first time, then seconds; no torch needed)
+	@PYTHONPATH=. .venv-book/bin/$(BUILD) -q && echo "The book is built: open $(CURDIR)/_build/html/index.html"
+
+test: .venv/ready    ## check everything: package, notebooks re-run and compared, book (about 45 minutes)
+	.venv/bin/lmtutor fetch
+	$(OFFLINE) .venv/bin/python -m pytest tests
+	$(OFFLINE) .venv/bin/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 300 \
+		--nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+
+lab: .venv/ready    ## open the notebooks in JupyterLab
+	.venv/bin/jupyter lab --notebook-dir=notebooks
+
+notebooks: .venv/ready    ## run the notebooks again and store what they print (N=07 for one)
+	.venv/bin/lmtutor fetch
+	.venv/bin/python notebooks/run.py $(N)
+
+bench: .venv/ready    ## measure speed (benchmarks/)
+	for file in benchmarks/*.py; do .venv/bin/python $$file || exit 1; done
+
+clean:       ## remove what was built; the environments and the cache of downloads stay
+	rm -rf _build build dist *.egg-info .pytest_cache
+
+# The first pip works on the new environment from outside, so a Python without ensurepip will do; then pip's own pinned version.
+define environment
+	@test -n "$(PYTHON)" || { echo "lmtutor needs Python 3.11 or newer with pip: install it, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv --clear --without-pip $(@D)
+	$(PYTHON) -m pip --python $(@D)/bin/python install -q -c constraints.txt pip
+	$(@D)/bin/python -m pip install -q -c constraints.txt
+endef
+
+.venv-book/ready: pyproject.toml constraints.txt
+	$(environment) $$($(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['book'])")
+	@touch $@
+
+.venv/ready: pyproject.toml constraints.txt
+	$(environment) -e '.[book,test]'
+	@touch $@
