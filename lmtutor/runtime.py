@@ -1,0 +1,119 @@
+"""What this process may use: threads, arithmetic, memory, cache folder, progress bars."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def set_threads(n: int | None = None) -> int:
+    """Set torch's threads on purpose and return their number.
+
+    The default is `LMTUTOR_THREADS`, else at most two: the book's models are so small that more threads spend
+    their time waiting for each other, and every figure in the book was made with two.
+    """
+    import torch
+
+    if n is None:
+        n = int(os.environ.get("LMTUTOR_THREADS", min(2, os.cpu_count() or 1)))
+    torch.set_num_threads(n)
+    return n
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware. Asked, not assumed: emulated bf16 is slower than fp32."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if platform.machine() in ("arm64", "aarch64"):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and sys.platform != "darwin"
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def best_dtype():
+    """The type to compute in: `torch.bfloat16` where the processor has it, else `torch.float32`."""
+    import torch
+
+    return torch.bfloat16 if has_bf16() else torch.float32
+
+
+def machine() -> dict:
+    """Describe the machine in the terms that a timing needs beside it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    def of(package):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
+
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(total_memory_gb(), 1),
+        "bf16": has_bf16(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": of("transformers"),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def total_memory_gb() -> float:
+    """Physical memory in GB (1e9 bytes)."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    import psutil  # comes with accelerate; Windows has no sysconf
+
+    return psutil.virtual_memory().total / 1e9
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held so far, in MB (1e6 bytes)."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def cache_dir() -> Path:
+    """Where downloads and conversions are kept: `LMTUTOR_CACHE`, else the user's cache folder."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("LMTUTOR_CACHE") or user_cache_dir("lmtutor", appauthor=False))
+
+
+def quiet() -> bool:
+    """Whether to draw no progress bars: `LMTUTOR_QUIET` is set, or nobody is watching."""
+    if os.environ.get("LMTUTOR_QUIET"):
+        return True
+    return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
+
+
+def progress(iterable: Iterable | None = None, **settings):
+    """A `tqdm` bar that a person sees and a stored notebook does not."""
+    from tqdm import tqdm
+
+    return tqdm(iterable, disable=quiet(), leave=False, dynamic_ncols=True, **settings)
