@@ -1,0 +1,149 @@
+"""Runs: written whole or not at all, reloaded as they were, and the shipped ones are what they say."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lmtutor import pretrain, probes, runs
+from lmtutor.errors import AssetError, ConfigError, TrainingError
+
+SIZE_LIMIT = 12e6  # bytes, all shipped checkpoints together
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "short"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "CHECKPOINTS", (0, 2, 4))
+        patch.setattr(pretrain, "CHECKS", (0, 2))
+        return out, pretrain.pretrain_tinyworld(out, seed=1, steps=4)
+
+
+def test_a_run_writes_what_it_knows(short):
+    out, told = short
+    stored = json.loads((out / "metrics.json").read_text())
+    assert stored == json.loads(json.dumps(told))
+    assert {"seconds", "tokens", "probes", "code_hash", "model", "train", "machine"} <= set(stored)
+    assert {"grammar", "facts", "sentiment", "icl8_new_labels", "icl8_new_class"} <= set(stored["probes"])
+    assert stored["tokens"] == 4 * 16 * 128
+    assert [c["step"] for c in stored["curve"]] == [0, 2, 4]
+    assert not (out / "resume.pt").exists() and not list(out.rglob("*.part"))
+
+
+def test_the_final_model_loads_by_name_with_its_tokenizer(short):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out, _ = short
+    tokenizer = AutoTokenizer.from_pretrained(out / "model")
+    model = AutoModelForCausalLM.from_pretrained(out / "model")
+    kept, _, _ = pretrain.load_checkpoint(folder=out)
+    ids = tokenizer("the dog near the cats", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        assert (model(ids).logits - kept(ids).logits).abs().max() < 0.05  # kept in fp16
+
+
+def test_step_0_follows_from_the_seed(short):
+    out, _ = short
+    fresh, _, _ = pretrain.load_checkpoint(folder=out, step=0)
+    kept = pretrain.load_checkpoint(folder=out, step=2)[0]
+    assert fresh.lm_head.weight.abs().max() == 0 and kept.lm_head.weight.abs().max() > 0
+
+
+def test_a_finished_run_is_not_overwritten(short):
+    with pytest.raises(ConfigError, match="a run is finished there; choose another folder or delete it"):
+        pretrain.pretrain_tinyworld(short[0], seed=1, steps=4)
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(short, tmp_path, monkeypatch):
+    out, whole = short
+    monkeypatch.setattr(pretrain, "CHECKPOINTS", (0, 2, 4))
+    monkeypatch.setattr(pretrain, "CHECKS", (0, 2))
+    looked = pretrain.probes.run
+    monkeypatch.setattr(pretrain.probes, "run", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()) if len(calls) == 1
+                        else calls.append(1) or looked(*a, **k))
+    calls: list = []
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.pretrain_tinyworld(tmp_path / "run", seed=1, steps=4, checkpoint_seconds=0)
+    assert (tmp_path / "run/resume.pt").exists() and not (tmp_path / "run/metrics.json").exists()
+    monkeypatch.setattr(pretrain.probes, "run", looked)
+    with pytest.raises(TrainingError, match="belongs to a run with other data or settings"):
+        pretrain.pretrain_tinyworld(tmp_path / "run", seed=2, steps=4)
+    told = pretrain.pretrain_tinyworld(tmp_path / "run", seed=1, steps=4)
+    assert told["loss"] == whole["loss"] and told["probes"] == whole["probes"]
+
+
+def test_one_change_a_variant(monkeypatch):
+    seen = {}
+
+    class Stop(Exception):
+        pass
+
+    def spy(model, rows, *args, **settings):
+        seen.update(config=model.config, rows=rows)
+        raise Stop
+
+    monkeypatch.setattr(pretrain, "train", spy)
+
+    def see(variant):
+        with pytest.raises(Stop):
+            pretrain.run(seed=0, variant=variant, steps=4)
+        return seen["config"], seen["rows"]
+
+    base, rows = see("released")
+    assert base.smeared_keys and not see("no_smearing")[0].smeared_keys
+    assert see("one_layer")[0].num_hidden_layers == 1
+    assert np.array_equal(see("one_layer")[1], rows)
+    for variant in ("no_patterns", "fixed_labels"):
+        config, changed = see(variant)
+        assert config.to_dict() == base.to_dict() and not np.array_equal(changed, rows)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda tmp: pretrain.run(seed=0, variant="huge"), "no variant is called 'huge'; choose from released"),
+    (lambda tmp: pretrain.metrics("huge"), "no variant is called 'huge'"),
+    (lambda tmp: pretrain.load_checkpoint(step=3), r"step 3 was not kept; choose from \[0, 70"),
+])
+def test_unknown_names_are_refused_in_one_line(call, message, tmp_path):
+    with pytest.raises(ConfigError, match=message) as error:
+        call(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_a_run_says_how_to_make_one(tmp_path):
+    with pytest.raises(AssetError, match="make it with `lmtutor pretrain tinyworld --variant released --seed 0 --out DIR`"):
+        pretrain.metrics(folder=tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written .*choose another folder"):
+        pretrain.pretrain_tinyworld(tmp_path / "file" / "run", seed=0, steps=1)
+
+
+# --- the runs that travel with the package ------------------------------------------------------------------------
+
+
+def test_shipped_checkpoints_fit_their_budget():
+    files = list(pretrain.SHIPPED.rglob("*.safetensors"))
+    assert len(list((pretrain.SHIPPED / "released/checkpoints").iterdir())) == len(pretrain.CHECKPOINTS)
+    assert sum(f.stat().st_size for f in files) <= SIZE_LIMIT
+
+
+@pytest.mark.parametrize("variant", pretrain.VARIANTS)
+def test_shipped_runs_were_made_by_the_code_as_it_is(variant):
+    told = pretrain.metrics(variant)
+    assert told["variant"] == variant and len(told["loss"]) == 700
+    assert runs.moved_on(told["definitions"], pretrain.run) is None
+
+
+def test_shipped_weights_answer_as_their_metrics_say():
+    model, _, world = pretrain.load_checkpoint()
+    asked = probes.build(world, seed=pretrain.REPORTED)
+    now = probes.summary(probes.run(model, asked))
+    then = pretrain.metrics()["curve"][-1]["probes"]
+    # fp16 weights and fp32 products against the run's own arithmetic: a question on the edge may tip over
+    assert max(abs(now[k] - then[k]) for k in then if not k.endswith("_free")) <= 0.05
+    for name, least in pretrain.TARGETS.items():
+        assert now[name] >= least, name
