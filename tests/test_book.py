@@ -1,0 +1,225 @@
+"""The built book: strict, self-contained, described, linked, small. The pages are built here, afresh."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from conftest import ROOT
+
+LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src",
+         "object": "data", "input": "src"}
+RAW = re.compile(r"\{glue|\{(cite|term|doc|ref|numref|figure|chapters)\b|:::|<!-- made|Traceback \(most recent call last\)")
+BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+
+
+def configuration():
+    """The book's configuration, usable from another folder."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config["sphinx"]["local_extensions"] = dict.fromkeys(config["sphinx"]["local_extensions"], str(ROOT / "book/_ext"))
+    return config
+
+
+def build(out, config):
+    """Build every page without a warning; return the folder with the HTML."""
+    command = [*BOOK, ROOT, "--toc", ROOT / "book/_toc.yml", "--config", config,
+               "--path-output", out, "-W", "-n", "--keep-going", "-q"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "_build/html"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("book"), ROOT / "_config.yml")
+
+
+@pytest.fixture(scope="session")
+def addressed(tmp_path_factory):
+    """The book of a repository whose address is known."""
+    folder, config = tmp_path_factory.mktemp("addressed"), configuration()
+    config["repository"]["url"] = "https://github.com/someone/lmtutor"
+    (folder / "_config.yml").write_text(yaml.safe_dump(config))
+    return build(folder, folder / "_config.yml")
+
+
+@pytest.fixture(scope="session")
+def pages(site):
+    return {str(p.relative_to(site)): BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser")
+            for p in sorted(site.rglob("*.html")) if "_static" not in p.parts}
+
+
+def external(address):
+    return bool(re.match(r"(https?:)?//", address.strip()))
+
+
+def loads(soup):
+    """Every address that a browser fetches by itself to show a page."""
+    for tag, attribute in LOADS.items():
+        yield from (element[attribute] for element in soup.find_all(tag) if element.get(attribute))
+    for element in soup.find_all(srcset=True):
+        yield from (part.split()[0] for part in element["srcset"].split(","))
+    for link in soup.find_all("link", href=True):
+        if {"stylesheet", "icon", "preload", "prefetch", "modulepreload", "preconnect", "dns-prefetch"} & set(link["rel"]):
+            yield link["href"]
+    for style in [e.string or "" for e in soup.find_all("style")] + [e["style"] for e in soup.find_all(style=True)]:
+        yield from css_loads(style)
+
+
+def css_loads(css):
+    return re.findall(r"""(?:url\(|@import)\s*["']?([^"')\s;]+)""", css)
+
+
+def bad_alt(image):
+    """Whether a picture is without a description; one that says it is decoration (alt="" in a link with text) is not."""
+    alt = image.get("alt")
+    return alt is None or "_images" in alt or alt.lower() in {"", "image", "figure"}
+
+
+def missing_targets(name, soup, site, anchors):
+    """Links of a page that lead to no file or to no place on it."""
+    for link in soup.find_all("a", href=True):
+        address = urlparse(link["href"])
+        if address.scheme or address.netloc or link["href"] in ("", "#"):
+            continue
+        target = (site / name).parent / unquote(address.path) if address.path else site / name
+        target = Path(os.path.normpath(target))
+        if not target.exists():
+            yield link["href"]
+        elif address.fragment and target.suffix == ".html" and unquote(address.fragment) not in anchors(target):
+            yield link["href"]
+
+
+def test_pages_are_those_of_the_table_of_contents(pages):
+    toc = (ROOT / "book/_toc.yml").read_text()
+    listed = {f"{name}.html" for name in re.findall(r"(?:root|file): (\S+)", toc)}
+    assert listed <= set(pages) and set(pages) - listed == {"index.html", "genindex.html", "search.html"} | (
+        {"py-modindex.html"} & set(pages))
+
+
+def test_no_page_loads_anything_from_another_host(pages, site):
+    for name, soup in pages.items():
+        assert not [address for address in loads(soup) if external(address)], name
+    for sheet in site.rglob("*.css"):
+        assert not [a for a in css_loads(sheet.read_text(encoding="utf-8")) if external(a)], sheet.name
+
+
+def test_scripts_name_no_host_to_load_from(pages):
+    for name, soup in pages.items():
+        for script in soup.find_all("script"):
+            assert not re.search(r"cdn|unpkg|jsdelivr|cloudflare|thebe", (script.get("src") or "") + (script.string or "")), name
+
+
+def test_every_file_that_a_page_loads_is_there(pages, site):
+    for name, soup in pages.items():
+        for address in loads(soup):
+            path = urlparse(address).path
+            if not address.startswith("data:"):
+                assert ((site / name).parent / unquote(path)).exists(), f"{name}: {address}"
+
+
+def test_mathematics_comes_along(site):
+    assert (site / "_static/mathjax/tex-chtml.js").stat().st_size > 1e6
+    assert len(list((site / "_static/mathjax/output/chtml/fonts/woff-v2").glob("*.woff"))) > 20
+
+
+def test_every_picture_is_described(pages):
+    for name, soup in pages.items():
+        assert not [str(image) for image in soup.find_all("img") if bad_alt(image)], name
+
+
+def test_no_raw_directive_and_no_traceback(pages):
+    for name, soup in pages.items():
+        found = RAW.search(soup.get_text())
+        assert not found, f"{name}: {found and soup.get_text()[max(0, found.start() - 80):found.end() + 80]}"
+
+
+def test_internal_links_and_anchors_lead_somewhere(pages, site):
+    ids = {}
+
+    def anchors(path):
+        if path not in ids:
+            soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+            ids[path] = {e["id"] for e in soup.find_all(id=True)} | {e["name"] for e in soup.find_all("a", attrs={"name": True})}
+        return ids[path]
+
+    for name, soup in pages.items():
+        assert not list(missing_targets(name, soup, site, anchors)), name
+
+
+def test_sizes(pages, site):
+    assert sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) <= 25e6
+    assert max((site / name).stat().st_size for name in pages) <= 1e6
+
+
+def test_one_search_box_and_it_works_from_a_file(pages, site):
+    for name, soup in pages.items():
+        if name != "index.html":
+            assert len(soup.select(".search-button-field")) == 1 and not soup.select(".navbar-persistent--container"), name
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
+    assert index.startswith("Search.setIndex(") and "demonstr" in index  # a script, so that file:// can load it
+
+
+def test_every_module_is_in_the_reference(pages):
+    text = pages["book/reference.html"].get_text()
+    modules = {str(p.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__")
+               for p in (ROOT / "lmtutor").glob("**/*.py") if not p.stem.startswith("__")}
+    assert not [name for name in modules - {"lmtutor.data.texts"} if name not in text]
+
+
+def test_every_source_in_the_bibliography_is_cited():
+    keys = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), re.M))
+    prose = "".join(path.read_text() for path in (ROOT / "book").glob("*.md"))
+    cited = {key for group in re.findall(r"\{cite:\w\}`([^`]+)`", prose) for key in group.split(",")}
+    assert cited == keys
+
+
+def test_without_an_address_no_button_leads_to_a_repository(pages):
+    if yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]:
+        pytest.skip("the address is set")
+    for name, soup in pages.items():
+        leads = [a["href"] for a in soup.select(".header-article a[href], .bd-header-article a[href]")]
+        assert not [href for href in leads if external(href)], name
+
+
+def test_with_an_address_the_buttons_are_right(addressed):
+    path, page = "someone/lmtutor", sorted((ROOT / "notebooks").glob("*.ipynb"))[0].stem
+    html = (addressed / f"notebooks/{page}.html").read_text(encoding="utf-8")
+    assert f"https://colab.research.google.com/github/{path}/blob/main/notebooks/{page}.ipynb" in html
+    assert f"https://mybinder.org/v2/gh/{path}/main?urlpath=lab/tree/notebooks/{page}.ipynb" in html
+    assert f'href="https://github.com/{path}"' in html and f"https://github.com/{path}/issues/new" in html
+    assert f'rel="canonical" href="https://someone.github.io/lmtutor/notebooks/{page}.html"' in html
+
+
+def test_the_checks_above_can_fail(tmp_path):
+    bad = BeautifulSoup(
+        '<script src="https://cdn.example/x.js"></script><img src="a.svg" alt="../_images/1.svg"><img src="b.svg">'
+        '<link rel="stylesheet" href="//host/x.css"><p style="background:url(https://host/y.png)"></p>'
+        '<a href="gone.html">x</a><a href="#gone">y</a>', "html.parser")
+    assert len([address for address in loads(bad) if external(address)]) == 3
+    assert [bad_alt(image) for image in bad.find_all("img")] == [True, True]
+    (tmp_path / "page.html").write_text(str(bad))
+    assert list(missing_targets("page.html", bad, tmp_path, lambda path: set())) == ["gone.html", "#gone"]
+    assert RAW.search("loss {glue:text}`x`") and RAW.search("Traceback (most recent call last)")
+    assert css_loads("@import 'https://x'; a{b:url( \"y\" )}") == ["https://x", "y"]
+
+
+def test_a_missing_number_or_page_fails_the_build(tmp_path):
+    """A page that asks for a number no notebook holds, a term nobody explains or a page that is not there."""
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump(configuration()))
+    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("*.md", "*.yml", "_ext"))
+    (tmp_path / "page.md").write_text("# Title\n\n{glue:text}`nowhere` {term}`unheard of` [x](gone.md)\n")
+    done = subprocess.run([*BOOK, tmp_path, "-W", "-n", "--keep-going", "-q"],
+                          capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0, said
+    for fault in ("nowhere", "unheard of", "gone.md"):
+        assert fault in said, said

@@ -1,0 +1,284 @@
+"""The command line: helps itself, ends with the right code, never with a traceback."""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import lmtutor
+from lmtutor import assets, cli, doctor, llm
+from lmtutor.errors import TrainingError
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Give a command line; get its exit code, standard output and standard error."""
+
+    monkeypatch.setenv("LMTUTOR_QUIET", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lmtutor", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return end.value.code or 0, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def nothing_here(tmp_path, monkeypatch):
+    """An empty cache, no installed wheels, no network."""
+    monkeypatch.setenv("LMTUTOR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    monkeypatch.setattr(assets, "_installed", lambda asset: None)
+    return tmp_path / "cache"
+
+
+def test_version(run):
+    assert run("--version") == (0, f"lmtutor {lmtutor.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["", "doctor", "fetch", "pretrain", "record"])
+def test_every_command_has_help_with_an_example(run, command):
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0 and "Usage: lmtutor" in out
+    assert (
+        f"Examples: lmtutor {command}" in out
+        or f"Example: lmtutor {command}" in out
+        or "Begin with lmtutor doctor" in out
+    )
+
+
+def test_help_is_quick_and_a_module_call_is_the_same():
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "lmtutor", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "pretrain" in done.stdout
+    assert time.perf_counter() - began < 4, "seconds; measured .5"
+
+
+def test_unknown_commands_and_options_end_with_2(run):
+    assert run("frobnicate")[0] == run("fetch", "--frobnicate")[0] == run("pretrain", "tinyworld")[0] == 2
+
+
+def test_no_arguments_print_help(run):
+    assert "pretrain" in run()[1]
+
+
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13)])
+def test_an_unsupported_python_is_told_in_one_line(monkeypatch, capsys, version):
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("lmtutor", run_name="__main__")
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: lmtutor needs Python 3.11 or newer, this is {version[0]}.{version[1]} (")
+    assert "make an environment with a newer one" in said and said.count("\n") == 1
+
+
+def test_the_oldest_python_is_that_of_the_project():
+    import tomllib
+
+    from conftest import ROOT
+
+    oldest = runpy.run_module("lmtutor", run_name="not_main")["OLDEST"]
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert wanted == ">=" + ".".join(map(str, oldest))
+
+
+# --- doctor ---
+
+
+def test_doctor_finds_everything_here(run):
+    code, out, _ = run("doctor")
+    assert (code, out.splitlines()[-1]) == (0, "all is well")
+    for line in ("torch", "memory", "bf16", "folder", "smollm2, converted"):
+        assert line in out
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(run, nothing_here, monkeypatch):
+    monkeypatch.setattr(doctor, "PACKAGES", ["torch", "lmtutor-no-such-package"])
+    code, out, _ = run("doctor")
+    assert code == 1 and out.splitlines()[-1] == f"{len(assets.ASSETS) + 2} to see to"
+    assert "lmtutor fetch bbc" in out and "pip install lmtutor-no-such-package" in out
+    assert not nothing_here.exists(), "looking changes nothing"
+
+
+def test_doctor_sees_a_small_machine_and_a_cache_that_cannot_be_written(nothing_here, monkeypatch):
+    nothing_here.write_text("a file")
+    monkeypatch.setattr(doctor.runtime, "total_memory_gb", lambda: 4.0)
+    advice = {finding.what: finding.advice for finding in doctor.examine()}
+    assert "8 GB are planned for" in advice["memory"]
+    assert "set LMTUTOR_CACHE to a folder that you can write to" in advice["folder"]
+
+
+def test_doctor_expects_the_minutes_that_were_measured(tmp_path, monkeypatch):
+    (tmp_path / "03_pretraining.ipynb").write_text(
+        '{"metadata": {"lmtutor": {"seconds": 170, "peak_mb": 1300}}}'
+    )
+    (tmp_path / "04_not_run.ipynb").write_text('{"metadata": {}}')
+    monkeypatch.setattr(doctor, "NOTEBOOKS", tmp_path)
+    (chapter,) = doctor._chapters()
+    assert (chapter.what, chapter.value) == ("03_pretraining", "about 3 min, 1.3 GB, on two cores")
+
+
+# --- fetch ---
+
+
+def test_fetch_and_its_check_where_all_is_here(run):
+    code, out, _ = run("fetch")
+    assert code == 0 and len(out.splitlines()) == len(assets.ASSETS) + 1
+    code, out, _ = run("fetch", "--check")
+    assert code == 0 and [line.split()[-1] for line in out.splitlines()] == ["ready"] * (len(assets.ASSETS) + 1)
+    assert run("fetch", "bbc")[1].split() == ["bbc", str(assets.fetch("bbc"))]
+
+
+def test_fetch_check_where_nothing_is(run, nothing_here):
+    code, out, _ = run("fetch", "--check")
+    assert code == 1 and out.count("missing") == len(assets.ASSETS) + 1 and "lmtutor fetch bbc" in out
+
+
+def test_fetch_without_network(run, nothing_here):
+    code, out, err = run("fetch", "reviews")
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert err.startswith("error: reviews is not in the cache") and "connect to the network once" in err
+
+
+def test_fetch_of_an_unknown_name(run):
+    assert run("fetch", "bbc", "bcc") == (
+        2, "", "error: no asset is called 'bcc'; there are smollm2, bbc, reviews, dialogues\n",
+    )  # fmt: skip
+
+
+def test_fetch_with_force_makes_the_conversion_again(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(assets, "fetch", lambda name, force: asked.append((name, force)) or "file")
+    monkeypatch.setattr(llm, "convert", lambda force: asked.append(("converted", force)) or "folder")
+    assert run("fetch", "smollm2", "--force")[0] == 0
+    assert asked == [("smollm2", True), ("converted", True)]
+
+
+def test_an_interrupted_fetch_says_how_to_go_on(run, monkeypatch):
+    def interrupted(name, force):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(assets, "fetch", interrupted)
+    code, _, err = run("fetch")
+    assert code == 130
+    assert err == "\ninterrupted: nothing half-written was kept; give the same command again\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent differently on Windows")
+def test_a_real_interrupt_ends_with_130_and_no_traceback(nothing_here):
+    script = (
+        "import time\nfrom lmtutor import assets, cli\nassets._installed = lambda asset: None\n"
+        "def slow(asset, folder):\n    print('downloading', flush=True)\n    time.sleep(60)\n"
+        "assets._run_installer = slow\nimport sys; sys.argv = ['lmtutor', 'fetch', 'bbc']\ncli.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "downloading\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip() == "interrupted: nothing half-written was kept; give the same command again"
+    assert [path for path in nothing_here.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+# --- pretrain and record ---
+
+
+def test_pretrain_passes_on_what_it_is_told_and_prints_the_probes(run, tmp_path, monkeypatch):
+    from lmtutor import pretrain
+
+    asked = {}
+
+    def stand_in(out, **settings):
+        asked.update(settings, out=out)
+        return {"tokens": 2000, "seconds": 1.2, "probes": {"grammar": 0.5}}
+
+    monkeypatch.setattr(pretrain, "pretrain_tinyworld", stand_in)
+    code, out, _ = run(
+        "pretrain", "tinyworld", "--seed", 3, "--out", tmp_path, "--steps", 2, "--variant", "one_layer"
+    )
+    assert code == 0 and "2,000 tokens in 1 seconds" in out and "grammar                  0.50" in out
+    assert asked == {"out": tmp_path, "seed": 3, "variant": "one_layer", "steps": 2, "checkpoint_seconds": 30.0}
+
+
+def test_pretrain_interrupted_or_failed(run, tmp_path, monkeypatch):
+    from lmtutor import pretrain
+
+    def end_with(error):
+        def stand_in(out, **settings):
+            raise error
+
+        monkeypatch.setattr(pretrain, "pretrain_tinyworld", stand_in)
+        return run("pretrain", "tinyworld", "--seed", 0, "--out", tmp_path)
+
+    code, _, err = end_with(KeyboardInterrupt())
+    assert code == 130 and err.strip() == (
+        f"interrupted: what was reached is kept in {tmp_path}; give the same command again to go on"
+    )
+    assert end_with(TrainingError("the loss is not finite"))[::2] == (2, "error: the loss is not finite\n")
+
+
+def test_pretrain_of_an_unknown_world_or_variant(run, tmp_path):
+    assert run("pretrain", "mars", "--seed", 0, "--out", tmp_path / "x") == (
+        2, "", "error: there is no world called 'mars'; the one there is: tinyworld\n",
+    )  # fmt: skip
+    code, _, err = run("pretrain", "tinyworld", "--seed", 0, "--out", tmp_path / "x", "--variant", "six_layers")
+    assert code == 2 and err.startswith("error: no variant is called 'six_layers'; choose from released")
+
+
+@pytest.fixture
+def experiments(monkeypatch):
+    """Two experiments, of which the second is out of date; returns the names that get recorded."""
+    from lmtutor import runs
+
+    one = runs.Experiment("one", "lmtutor.stats:wilson", "the first", 1, [0])
+    two = runs.Experiment("two", "lmtutor.stats:wilson", "the second", 2.5, [0])
+    recorded = []
+    monkeypatch.setattr(runs, "EXPERIMENTS", {"one": one, "two": two})
+    monkeypatch.setattr(runs, "stale", lambda name: "two is out of date" if name == "two" else None)
+    monkeypatch.setattr(
+        runs, "record", lambda name: recorded.append(name) or type("Done", (), {"seconds": 3.0})
+    )
+    return recorded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "made"),
+    [(["--all"], ["one", "two"]), (["--stale"], ["two"]), (["one"], ["one"]), (["two", "one"], ["two", "one"])],
+)
+def test_record_makes_what_it_is_asked_for(run, experiments, arguments, made):
+    code, out, _ = run("record", *arguments)
+    assert code == 0 and experiments == made
+    assert "two: the second (about 2.5 minutes)" in out or made == ["one"]
+
+
+def test_record_check_makes_nothing(run, experiments):
+    assert (
+        run("record", "--check")
+        == run("record", "--all", "--check")
+        == (1, "one is up to date\ntwo is out of date\n", "")
+    )
+    assert run("record", "one", "--check") == (0, "one is up to date\n", "")
+    assert experiments == []
+
+
+def test_record_of_nothing_of_both_and_of_an_unknown_name(run, experiments, monkeypatch):
+    assert (
+        run("record")
+        == run("record", "one", "--all")
+        == (2, "", "error: give names, --all or --stale; there are one, two\n")
+    )
+    code, _, err = run("record", "three")
+    assert code == 2 and err.startswith("error: no experiment is called 'three'") and experiments == []

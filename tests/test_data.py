@@ -1,0 +1,349 @@
+"""The built-in sets: nothing twice, nothing across splits, as their cards say. The reader's own: told what is wrong."""
+
+import html
+import itertools
+import re
+import subprocess
+import sys
+import warnings
+from collections import Counter
+
+import pytest
+
+from lmtutor import assets, data
+from lmtutor.data import bbc, cards, reviews, tables, texts
+from lmtutor.errors import ConfigError, DataError
+
+LOADERS = {"bbc": data.load_bbc, "reviews": data.load_reviews, "dialogues": data.load_dialogues}
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return {name: load() for name, load in LOADERS.items()}
+
+
+def everything(dataset, column):
+    return list(itertools.chain.from_iterable(split[column] for split in dataset.values()))
+
+
+# --- cards ---
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_the_card_tells_the_true_sizes(sets, name):
+    assert sets[name].num_rows == data.card(name).splits
+    assert list(sets[name]) == ["train", "validation", "test"]
+
+
+def test_the_cards_other_numbers_are_true(sets):
+    files = sorted(assets.fetch("bbc").rglob("*.txt"), key=lambda path: path.as_posix())
+    articles = [bbc._read(path.read_bytes(), topic=path.parent.name) for path in files]
+    different = {texts.normalise(f"{article['title']} {article['text']}") for article in articles}
+    left = sum(sets["bbc"].num_rows.values())
+    assert data.card("bbc").sizes == {
+        "files": len(files),
+        "exact copies left out": len(files) - len(different),
+        "rewritten articles left out": len(different) - left,
+    }
+    left = sum(sets["reviews"].num_rows.values())
+    sizes = data.card("reviews").sizes
+    assert sizes["reviews"] - sizes["repeated reviews left out"] == left
+    categories = Counter(everything(sets["dialogues"], "category"))
+    assert data.card("dialogues").sizes == {
+        "categories": len(categories), "pairs of tech support": categories["tech_support"],
+    }  # fmt: skip
+    ratings = Counter(everything(sets["reviews"], "label"))
+    assert abs(ratings[reviews.RATINGS.index("positive")] / left - 2 / 3) < 0.04, "two in three are positive"
+
+
+def test_cards_need_neither_torch_nor_datasets():
+    script = (
+        "import sys; from lmtutor.data import cards; print(cards.markdown())\n"
+        "assert not {'torch', 'datasets', 'transformers', 'numpy'} & set(sys.modules)"
+    )
+    page = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    for name, card in cards.CARDS.items():
+        assert (
+            f"(card-{name})=" in page
+            and card.sha256 in page
+            and card.licence in page
+            and card.not_allowed in page
+        )
+        assert all(line in page for line in (*card.notes, *card.flaws))
+    assert "train 1,232" in page
+
+
+def test_every_asset_has_a_card_with_its_hash():
+    assert {name: cards.CARDS[name].sha256 for name in assets.ASSETS} == {
+        name: asset.sha256 for name, asset in assets.ASSETS.items()
+    }
+
+
+def test_unknown_card():
+    with pytest.raises(
+        ConfigError, match=r"^no card is called 'bcc'; there are smollm2, bbc, reviews, dialogues"
+    ):
+        data.card("bcc")
+
+
+def test_the_card_of_the_short_tasks_is_had_by_its_name_too():
+    from lmtutor.data import shorttasks
+
+    made = data.card("shorttasks")
+    assert made.sizes == {
+        f"items in {name}": sum(map(len, shorttasks.split(name).values())) for name in shorttasks.TASKS
+    }
+
+
+# --- built-in sets ---
+
+
+@pytest.mark.parametrize(("name", "key"), [("bbc", "text"), ("reviews", "text"), ("dialogues", "question")])
+def test_no_text_is_in_two_splits(sets, name, key):
+    seen = {split: set(map(texts.normalise, rows[key])) for split, rows in sets[name].items()}
+    for one, other in itertools.combinations(seen, 2):
+        assert not seen[one] & seen[other], f"{one} and {other} share a {key}"
+
+
+def test_no_article_shares_half_its_sentences_with_another(sets):
+    full = [f"{row['title']}\n{row['text']}" for split in sets["bbc"].values() for row in split]
+    assert texts.unrepeated(full) == list(range(len(full)))
+
+
+@pytest.mark.parametrize("name", ["bbc", "reviews"])
+def test_each_label_has_its_share_of_every_split(sets, name):
+    total = Counter(everything(sets[name], "label"))
+    for split, rows in sets[name].items():
+        for label, n in Counter(rows["label"]).items():
+            assert abs(n / len(rows) - total[label] / total.total()) < 0.02, (split, label)
+
+
+def test_rows_come_in_no_order_of_label(sets):
+    """A reader who takes the first hundred must get all labels; the chance of fewer than 10 of one is under 1e-3."""
+    assert min(Counter(sets["bbc"]["train"]["label"][:100]).values()) >= 10
+
+
+def test_articles_are_read_whole(sets):
+    assert sets["bbc"]["train"].features["label"].names == [
+        "business",
+        "entertainment",
+        "politics",
+        "sport",
+        "tech",
+    ]
+    assert all(everything(sets["bbc"], "title")) and min(map(len, everything(sets["bbc"], "text"))) > 100
+    mutu = [text for text in everything(sets["bbc"], "text") if "transfer fee for Mutu" in text]
+    assert "a £15.8m sign" in mutu[0], "the one file in Latin-1"
+    assert not any("\ufffd" in text for text in everything(sets["bbc"], "text"))
+
+
+def test_reviews_read_as_a_person_reads_them(sets):
+    words = everything(sets["reviews"], "text")
+    assert not [
+        text
+        for text in words
+        if html.unescape(text) != text or text.startswith('"') or re.search(r"\s\s", text)
+    ]
+    assert not [name for name in everything(sets["reviews"], "condition") if "<" in name]
+    assert sets["reviews"]["train"].features["label"].names == ["negative", "neutral", "positive"]
+
+
+def test_the_reviews_own_test_part_stays_the_test_part(sets):
+    import zipfile
+
+    with zipfile.ZipFile(assets.fetch("reviews")) as archive:
+        raw = texts.normalise(html.unescape(archive.read("drugsComTest.tsv").decode()))
+    assert all(texts.normalise(text) in raw for text in sets["reviews"]["test"]["text"])
+
+
+def test_dialogues_hold_each_pair_once(sets):
+    pairs = list(
+        zip(everything(sets["dialogues"], "question"), everything(sets["dialogues"], "answer"), strict=True)
+    )
+    assert len({(texts.normalise(a), texts.normalise(b)) for a, b in pairs}) == len(pairs)
+    assert all(len(a) > 1 and len(b) > 0 for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_loading_twice_gives_the_same_rows_and_leaves_random_state_alone(sets, name):
+    import random
+
+    state = random.getstate()
+    again = LOADERS[name]()
+    assert {split: rows.to_dict() for split, rows in again.items()} == {
+        split: rows.to_dict() for split, rows in sets[name].items()
+    }
+    assert random.getstate() == state
+
+
+def test_splits_are_those_of_every_other_machine(sets):
+    """Written down once: no version of anything may move a row."""
+    assert sets["bbc"]["train"]["title"][:2] == [
+        "Swap offer for pirated Windows XP",
+        "US economy shows solid GDP growth",
+    ]
+    assert sets["dialogues"]["test"]["question"][0] == "do you know about the american civil war"
+
+
+# --- what they are made with ---
+
+
+def test_unrepeated_keeps_the_first_of_equal_and_of_rewritten_texts():
+    one, two, three, four = (
+        f"The {word} sentence has a good many words in it." for word in "first second third fourth".split()
+    )
+    assert texts.unrepeated(["A b.", "a  B!", "c"]) == [0, 2]
+    assert texts.unrepeated([f"{one} {two}", f"{one} {three}"]) == [0], "half its sentences"
+    assert texts.unrepeated(
+        [f"{one} {two} {three}", f"{one} {four} More words that nobody else has ever put here."]
+    ) == [0, 1]
+    assert texts.unrepeated(
+        ["It worked well for me. Bad taste though.", "It worked well for me. No side effects."]
+    ) == [0, 1]
+    assert texts.unrepeated([]) == []
+
+
+def test_split_by_hash_is_exact_stratified_grouped_and_reproducible():
+    keys = [f"text {i % 90}" for i in range(100)]  # ten of them twice
+    labels = ["a" if i % 90 < 60 else "b" for i in range(100)]
+    fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    splits = texts.split_by_hash(keys, labels, fractions, seed=1)
+    assert sorted(itertools.chain(*splits.values())) == list(range(100))
+    for label, sizes in {"a": (36, 12, 12), "b": (18, 6, 6)}.items():
+        assert tuple(len({keys[i] for i in rows if labels[i] == label}) for rows in splits.values()) == sizes
+    homes = {key: {split for split, rows in splits.items() for i in rows if keys[i] == key} for key in keys}
+    assert all(len(home) == 1 for home in homes.values())
+    assert (
+        splits
+        == texts.split_by_hash(keys, labels, fractions, seed=1)
+        != texts.split_by_hash(keys, labels, fractions, seed=2)
+    )
+    reordered = texts.split_by_hash(keys[::-1], labels[::-1], fractions, seed=1)
+    assert {keys[i] for i in splits["test"]} == {keys[::-1][i] for i in reordered["test"]}
+
+
+# --- the reader's own table ---
+
+
+def csv_of(tmp_path, content, name="mine.csv"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def rows(n=10, labels=("good", "bad"), separator=","):
+    return "".join(f"text number {i} of {label}{separator}{label}\n" for label in labels for i in range(n))
+
+
+def refusal(source, **names):
+    with pytest.raises(DataError) as caught:
+        data.load_csv(source, seed=0, **names)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_table_is_split_and_labels_are_sorted(tmp_path):
+    loaded = data.load_csv(csv_of(tmp_path, "text,label\n" + rows()), seed=0)
+    assert loaded.num_rows == {"train": 12, "validation": 4, "test": 4}
+    assert loaded["train"].features["label"].names == ["bad", "good"]
+    for row in loaded["test"]:
+        assert row["text"].endswith(loaded["test"].features["label"].int2str(row["label"]))
+    assert loaded["test"]["text"] == data.load_csv(tmp_path / "mine.csv", seed=0)["test"]["text"]
+    assert loaded["test"]["text"] != data.load_csv(tmp_path / "mine.csv", seed=1)["test"]["text"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_byte_order_mark_and_line_ends_of_spreadsheets(tmp_path, separator):
+    content = f"message{separator}topic\n{rows(separator=separator)}".replace("\n", "\r\n")
+    loaded = data.load_csv(
+        csv_of(tmp_path, b"\xef\xbb\xbf" + content.encode()), text="message", label="topic", seed=0
+    )
+    assert sum(loaded.num_rows.values()) == 20
+
+
+def test_quoted_texts_keep_their_commas_and_lines(tmp_path):
+    path = csv_of(tmp_path, "text,label\n" + rows() + '"one, two\nthree",good\n')
+    assert "one, two\nthree" in everything(data.load_csv(path, seed=0), "text")
+
+
+def test_dataframes_datasets_and_mappings_are_tables_too(tmp_path):
+    import datasets
+    import pandas
+
+    mapping = {"text": [f"text {i}" for i in range(20)], "label": ["a", "b"] * 10}
+    wanted = data.load_csv(mapping, seed=0)["train"].to_dict()
+    assert data.load_csv(pandas.DataFrame(mapping), seed=0)["train"].to_dict() == wanted
+    assert data.load_csv(datasets.Dataset.from_dict(mapping), seed=0)["train"].to_dict() == wanted
+
+
+def test_rows_without_text_or_label_and_repeated_texts_are_left_out_and_counted(tmp_path):
+    path = csv_of(tmp_path, "text,label\n" + rows() + ",good\nno label,\nText  number 1 of GOOD!,bad\n")
+    with pytest.warns(
+        UserWarning, match="of 23 rows, left out 2 without text or label and 1 with a text that was there"
+    ):
+        loaded = data.load_csv(path, seed=0)
+    assert sum(loaded.num_rows.values()) == 20 and "text number 1 of good" in everything(loaded, "text")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data.load_csv(csv_of(tmp_path, "text,label\n" + rows()), seed=0)
+
+
+def test_missing_and_wrong_columns(tmp_path):
+    path = csv_of(tmp_path, "Text,category\n" + rows())
+    assert refusal(path) == f"{path} has no column 'text'; it has 'Text', 'category': did you mean 'Text'?"
+    assert refusal(path, text="Text") == (
+        f"{path} has no column 'label'; it has 'Text', 'category': name the right one with text=... and label=..."
+    )
+    assert "text and label are both the column 'Text'" in refusal(path, text="Text", label="Text")
+    assert (
+        refusal({})
+        == "the table has no column 'text'; it has none: name the right one with text=... and label=..."
+    )
+    numbered = {"text": list(range(20)), "label": ["a", "b"] * 10}
+    assert (
+        refusal(numbered)
+        == "the column 'text' of the table holds numbers, not texts; name the column with the texts"
+    )
+    swapped = refusal({"text": ["a", "b"] * 15, "label": [f"text {i}" for i in range(30)]})
+    assert "has one class" in swapped or "different texts" in swapped
+    free = {"text": [f"text {i}" for i in range(60)], "label": [f"label {i}" for i in range(60)]}
+    assert "has 60 classes for 60 texts; is it the column with the labels?" in refusal(free)
+
+
+def test_empty_data(tmp_path):
+    path = csv_of(tmp_path, "")
+    assert refusal(path) == f"{path} is empty; the first line must name the columns"
+    path = csv_of(tmp_path, "text,label\n")
+    assert refusal(path) == f"{path} has no row with both 'text' and 'label'; give at least 5 a class"
+    assert "has no row with both" in refusal({"text": [None, "a"], "label": ["b", float("nan")]})
+
+
+def test_one_class_and_small_classes(tmp_path):
+    path = csv_of(tmp_path, "text,label\n" + rows(labels=["good"]))
+    assert refusal(path) == (
+        f"the column 'label' of {path} has one class, 'good'; there is nothing to learn with fewer than two"
+    )
+    path = csv_of(tmp_path, "text,label\n" + rows() + rows(2, ["so-so"]) + rows(4, ["odd"]))
+    assert refusal(path) == (
+        f"class 'so-so' of {path} has 2 different texts, at least 5 are needed to train, choose and test; "
+        "add some, or leave out or merge the classes that are too small (2)"
+    )
+    fewest = data.load_csv(csv_of(tmp_path, "text,label\n" + rows(tables.FEWEST)), seed=0)
+    assert all(set(split["label"]) == {0, 1} for split in fewest.values()), (
+        "five are enough for one in each split"
+    )
+
+
+def test_files_that_are_none(tmp_path):
+    assert (
+        refusal(tmp_path / "none.csv")
+        == f"there is no file {tmp_path / 'none.csv'}; give the path of a CSV file with a header"
+    )
+    path = csv_of(tmp_path, "text,label\ncaf\xe9,good\n".encode("latin-1"))
+    assert refusal(path) == f"{path} is not UTF-8 text; save it as CSV in UTF-8 (a spreadsheet offers that)"
+    path = csv_of(tmp_path, 'text,label\n"no end,good\n')
+    assert refusal(path).startswith(f"{path} cannot be read as CSV after line 1 (")
+    path = csv_of(tmp_path, "text,label\nwell, this has a comma,good\n")
+    assert refusal(path) == f"row 1 of {path} has more fields than the header; put quotes around texts with ','"
+    assert refusal(42) == "cannot read data of type int; give a CSV file's path, a DataFrame, or a Dataset"
+    assert "columns differ in length" in refusal({"text": ["a"], "label": []})

@@ -1,0 +1,73 @@
+"""The wheel holds what a notebook copied alone into an empty folder needs, and changes no version it need not."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+import yaml
+from conftest import ROOT
+
+import lmtutor
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The wheel, built without the network from a copy of what git would hold."""
+    clone, out = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, clone)
+    shutil.copytree(ROOT / "lmtutor", clone / "lmtutor", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", out, clone]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def test_wheel_is_small_and_named_after_the_version(wheel):
+    assert wheel.name == f"lmtutor-{lmtutor.__version__}-py3-none-any.whl"
+    assert wheel.stat().st_size <= 25e6
+
+
+def test_every_file_of_the_package_travels(wheel):
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    files = {str(p.relative_to(ROOT)) for p in (ROOT / "lmtutor").rglob("*")
+             if p.is_file() and "__pycache__" not in p.parts and not p.name.endswith((".partial.json", ".part"))}
+    assert not files - inside, f"missing in the wheel: {sorted(files - inside)}"
+
+
+@pytest.mark.parametrize("kind", ["checkpoints/.*[.]safetensors", "checkpoints/.*metrics[.]json", "recorded/.*[.]json",
+                                  "data/.*[.]tsv", "data/cards[.](py|json)"])
+def test_wheel_holds(wheel, kind):
+    assert any(re.fullmatch(f"lmtutor/{kind}", name) for name in zipfile.ZipFile(wheel).namelist())
+
+
+def test_checkpoints_stay_small():
+    assert sum(p.stat().st_size for p in (ROOT / "lmtutor/checkpoints").rglob("*") if p.is_file()) <= 12e6
+
+
+def test_run_time_dependencies_have_no_upper_bound():
+    for line in PROJECT["dependencies"]:
+        assert re.fullmatch(r"[\w-]+(>=[\d.]+)?", line), f"{line}: Colab's versions must stay"
+
+
+def test_constraints_meet_the_requirements_and_name_exact_versions():
+    from packaging.requirements import Requirement
+
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    exact = {name.lower().replace("_", "-"): version for name, version in (line.split("==") for line in lines)}
+    extras = [line for group in PROJECT["optional-dependencies"].values() for line in group]
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *extras]):
+        assert requirement.specifier.contains(exact[requirement.name.lower()], prereleases=True), str(requirement)
+
+
+def test_conda_environment_installs_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["dependencies"][-1] == {"pip": ["-c constraints.txt", "-e .[book,test]"]}

@@ -1,0 +1,133 @@
+"""Scoring with a shared prefix equals running every prompt whole."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lmtutor.errors import ConfigError, DataError
+from lmtutor.prompts import to_items
+from lmtutor.score import generate_answers, read_prefix, score_choices
+
+PREFIX = "hot -> cold\nbig -> small\n"
+QUERIES = ["wet ->", "a much longer question ->", "up ->", "on ->", "in and out ->"]
+CHOICES = ["d", " dry", " down below", " x"]  # of 1, 4, 11 and 2 tokens
+
+
+class Letters:
+    """A tokenizer whose tokens are the characters themselves."""
+
+    eos_token_id = 127
+
+    def __call__(self, text, add_special_tokens):
+        assert not add_special_tokens
+        return {"input_ids": [ord(letter) for letter in text]}
+
+    def decode(self, ids):
+        return "".join(map(chr, ids))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(LlamaConfig(
+            vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=100, initializer_range=0.5,
+        ))
+    return model.eval(), Letters()
+
+
+@torch.no_grad()
+def one_by_one(model, tokenizer, prefix, queries, choices):
+    """The same log-probabilities from a plain forward pass over each whole prompt."""
+    encode = lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
+    table = np.zeros((len(queries), len(choices)))
+    for i, query in enumerate(queries):
+        before = len(encode(prefix + query))
+        for k, choice in enumerate(choices):
+            ids = encode(prefix + query + choice)
+            log_probs = model(torch.tensor([ids])).logits[0].float().log_softmax(dim=-1)
+            table[i, k] = sum(log_probs[t - 1, ids[t]] for t in range(before, len(ids)))
+    return table
+
+
+@pytest.mark.parametrize("prefix", [PREFIX, ""])
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_scores_equal_the_plain_forward_pass(tiny, prefix, batch_size):
+    scores = score_choices(*tiny, prefix, QUERIES, CHOICES, batch_size=batch_size)
+    assert scores.n_tokens == (1, 4, 11, 2) and scores.chance == 0.25
+    assert scores.log_probs.dtype == np.float32
+    np.testing.assert_allclose(scores.log_probs, one_by_one(*tiny, prefix, QUERIES, CHOICES), atol=1e-4)
+
+
+def test_a_prefix_that_was_read_can_be_asked_again_and_again(tiny):
+    prefix = read_prefix(*tiny, PREFIX)
+    first = score_choices(*tiny, prefix, QUERIES, CHOICES)
+    generate_answers(*tiny, prefix, QUERIES)
+    np.testing.assert_array_equal(score_choices(*tiny, prefix, QUERIES, CHOICES).log_probs, first.log_probs)
+
+
+@pytest.mark.parametrize("prefix", [PREFIX, ""])
+def test_written_answers_equal_those_of_generate(tiny, prefix):
+    model, tokenizer = tiny
+    expected = []
+    for query in QUERIES:
+        ids = torch.tensor([tokenizer(prefix + query, add_special_tokens=False)["input_ids"]])
+        new = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False,
+                             eos_token_id=127, pad_token_id=127)[0, ids.shape[1]:].tolist()
+        new = new[: new.index(127)] if 127 in new else new
+        expected.append(tokenizer.decode(new).split("\n")[0].strip())
+    assert len(set(expected)) > 1
+    assert generate_answers(*tiny, prefix, QUERIES, batch_size=3) == expected
+
+
+def test_an_answer_ends_at_the_stop_text(tiny):
+    whole = generate_answers(*tiny, PREFIX, QUERIES, stop="\0")
+    stop = next(answer for answer in whole if len(answer) > 2)[1]
+    assert generate_answers(*tiny, PREFIX, QUERIES, stop=stop) == [answer.split(stop)[0].strip() for answer in whole]
+
+
+def test_on_the_real_model_too_where_pieces_and_whole_have_the_same_tokens():
+    from lmtutor.data import shorttasks
+    from lmtutor.incontext import short_task
+    from lmtutor.llm import load_llm
+
+    model, tokenizer = load_llm("smollm2", dtype=torch.float32)
+    task = short_task("capitals", instruction=True)
+    pool, dev = (to_items(shorttasks.load("capitals")[part]) for part in ("pool", "dev"))
+    prefix = task.template.prefix(pool[:3])
+    queries = [task.template.question(item.text) for item in dev[:3]]
+    choices = [task.template.choice(item.label) for item in dev[:4]]
+    scores = score_choices(model, tokenizer, prefix, queries, choices)
+    assert max(scores.n_tokens) > 1
+    np.testing.assert_allclose(scores.log_probs, one_by_one(model, tokenizer, prefix, queries, choices), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (dict(prefix="a" * 95), ConfigError, "has 130 tokens but the model reads 100; use fewer demonstrations"),
+        (dict(prefix="a" * 101), ConfigError, "the prompt has 136 tokens but the model reads 100"),
+        (dict(queries=[]), DataError, "there are no queries"),
+        (dict(queries=["a", ""]), DataError, "query 1 is empty"),
+        (dict(choices=[" dry"]), DataError, "a forced choice needs at least two"),
+        (dict(choices=[" dry", " dry"]), DataError, "two choices are the same text"),
+        (dict(choices=[" dry", ""]), DataError, "choice 1 is empty"),
+        (dict(batch_size=0), ConfigError, "batch_size is 0; use 1 or more"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_in_one_line(tiny, arguments, error, message):
+    with pytest.raises(error) as caught:
+        score_choices(*tiny, **{"prefix": PREFIX, "queries": QUERIES, "choices": CHOICES, **arguments})
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_prefix_alone_may_be_too_long(tiny):
+    with pytest.raises(ConfigError, match="the prompt has 101 tokens but the model reads 100"):
+        read_prefix(*tiny, "a" * 101)
+
+
+def test_generation_without_room_is_refused(tiny):
+    with pytest.raises(ConfigError, match="max_new_tokens is 0"):
+        generate_answers(*tiny, PREFIX, QUERIES, max_new_tokens=0)
