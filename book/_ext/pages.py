@@ -27,7 +27,9 @@ def chapters(root, listed, span="1-99"):
         if first <= number <= last and f"notebooks/{path.stem}" in listed:
             book = json.loads(path.read_text(encoding="utf-8"))
             title = "".join(book["cells"][0]["source"]).splitlines()[0].lstrip("# ")
-            measured = book["metadata"]["lmtutor"]
+            measured = book["metadata"].get("lmtutor")
+            if not measured:
+                raise ExtensionError(f"{path.name} is not stored with its measures; run `python notebooks/run.py {number:02d}`")
             minutes, memory = measured["seconds"] / 60, measured["peak_mb"] / 1000
             rows.append([number, f"[{title}](../notebooks/{path.name})", f"{minutes:.1f}", f"{memory:.1f}"])
             yield path
