@@ -15,7 +15,7 @@ book: .venv-book/ready    ## build the book, strictly (3 minutes the first time,
 test: .venv/ready    ## check everything: package, notebooks re-run and compared, book (about 45 minutes)
 	.venv/bin/lmtutor fetch
 	$(OFFLINE) .venv/bin/python -m pytest tests
-	$(OFFLINE) .venv/bin/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 300 \
+	$(OFFLINE) .venv/bin/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 900 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 lab: .venv/ready    ## open the notebooks in JupyterLab
