@@ -143,11 +143,11 @@ EXERCISES += [
 
 
 def luck_of_wordings() -> float:
-    """Exercise 11.2: how far the best of 24 equal wordings is above the worst, on 100 items."""
-    from lmtutor.stats import binomial_range
+    """Exercise 11.2: how far the best of 24 equal wordings is above the worst on 100 items, on average."""
+    import numpy as np
 
-    low, high = binomial_range(0.5, 100, 24)
-    return high - low
+    scores = np.random.default_rng(0).binomial(100, 0.5, (10_000, 24)) / 100
+    return float(np.ptp(scores, axis=1).mean())
 
 
 def own_wording(answer: Any) -> bool | str:
@@ -172,9 +172,10 @@ EXERCISES += [
         "the prompt leans to sport; the article moved politics above its usual share, and that is what is left",
     ),
     Exercise(
-        "11.2", 5, "How far is the best of 24 equal wordings above the worst?", number(luck_of_wordings, within=0.03),
-        "stats.binomial_range(0.5, 100, 24) gives the bottom and the top of the range",
-        "a search over wordings finds such a winner where there is none: measure it again on other items",
+        "11.2", 5, "How far is the best of 24 equal wordings above the worst, on average?",
+        number(luck_of_wordings, within=0.02),
+        "divide the simulated counts by 100, take np.ptp of each row of 24, then the mean over the rows",
+        "an average search over equal wordings has such a winner by luck alone: measure it again on other items",
     ),
     Exercise(
         "11.3", 10, "How often does the model copy when shown copying?", number_between(0.8, 1.0),
