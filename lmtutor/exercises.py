@@ -38,8 +38,8 @@ def number(target: float | Callable[[], float], *, within: float) -> Checker:
     """Accept a number at most `within` from `target`; a function as target is called when an answer comes."""
 
     def accepts(answer):
-        goal = target() if callable(target) else target
-        return abs(as_number(answer) - goal) <= within
+        given = as_number(answer)
+        return abs(given - (target() if callable(target) else target)) <= within
 
     return Checker(accepts, "a number")
 
@@ -97,7 +97,7 @@ def own_probe(answer: Any) -> bool | str:
     """Exercise 03.4: a well-formed probe of the reader's own whose questions are not in the text."""
     import numpy as np
 
-    from lmtutor import probes
+    from lmtutor import pretrain, probes
     from lmtutor.data import tinyworld
 
     if not isinstance(answer, probes.Probe):
@@ -109,7 +109,7 @@ def own_probe(answer: Any) -> bool | str:
     places = [c.index(a) / max(1, len(c) - 1) for a, c in zip(answer.answers, answer.choices, strict=True)]
     if np.ptp(places) == 0:
         return "the right answer always stands at the same place of its choices; mix them, ties go to the first"
-    ids = tinyworld.stream(tinyworld.World(seed=10), 1_450_000, seed=10)
+    ids = tinyworld.stream(tinyworld.World(seed=10), pretrain.N_TOKENS, seed=10)
     share = probes.overlap({answer.name: answer}, ids)[answer.name]
     return share == 0 or f"{share:.0%} of the questions stand in the text with their answer; ask about something else"
 
@@ -122,7 +122,7 @@ EXERCISES += [
         "the natural logarithm of the vocabulary size: what a model that knows nothing pays for each word",
     ),
     Exercise(
-        "03.2", 5, "On how many of the ten seeds does the free answer end at 90% or more?",
+        "03.2", 5, "On how many of the recorded seeds does the free answer end at 90% or more?",
         number(seeds_with_free_answers, within=0),
         "count over released: r['probes']['icl8_new_labels_free'] >= 0.9",
         "to pick the right one of two labels is easier than to say it among all words: report which rule you used",
@@ -130,7 +130,7 @@ EXERCISES += [
     Exercise(
         "03.3", 10, "What does one layer reach with 8 shots and new labels?", number(one_layer_accuracy, within=0.12),
         "build(TinyConfig(vocab_size=len(world.words), num_hidden_layers=1), seed=SEED), then train as in the chapter",
-        "smeared keys do within one layer what otherwise takes two; compare with the row in the figure of the four runs",
+        "compare it with chance, 50%: that answers whether smearing can stand in for a second layer here",
     ),
     Exercise(
         "03.4", 20, "Write a probe of something that the text never says outright", own_probe,

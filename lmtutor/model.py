@@ -1,6 +1,6 @@
 """The transformer of this book: a readable decoder that is also a real `transformers` model.
 
-Without smeared keys and QK-norm it computes what `LlamaForCausalLM` computes from the same weights, under the same
+Without smearing and QK-norm it computes what `LlamaForCausalLM` computes from the same weights, under the same
 names, so `save_pretrained`, `generate`, peft adapters and safetensors all work on it.
 """
 
@@ -23,6 +23,7 @@ class TinyConfig(PreTrainedConfig):
                    `qk_scale * sqrt(head size)` (Henry et al. 2020)
     qk_scale       what the normalised products are multiplied by, on top of 1 / sqrt(head size)
     smeared_keys   mix into each key some of the key before it, one learned share a head (Olsson et al. 2022)
+    smeared_values  mix into each value some of the value before it, in the same way
     bidirectional  let every position see the whole row (masked language modelling) instead of only its past
     """
 
@@ -31,8 +32,8 @@ class TinyConfig(PreTrainedConfig):
 
     def __init__(self, vocab_size=701, hidden_size=96, intermediate_size=240, num_hidden_layers=4,
                  num_attention_heads=3, max_position_embeddings=128, rope_theta=1000.0, rms_norm_eps=1e-6,
-                 tie_word_embeddings=False, qk_norm=True, qk_scale=2.5, smeared_keys=True, bidirectional=False,
-                 use_cache=True, bos_token_id=0, eos_token_id=0, pad_token_id=0, **settings):
+                 tie_word_embeddings=False, qk_norm=True, qk_scale=2.5, smeared_keys=True, smeared_values=True,
+                 bidirectional=False, use_cache=True, bos_token_id=0, eos_token_id=0, pad_token_id=0, **settings):
         if hidden_size % num_attention_heads or (hidden_size // num_attention_heads) % 2:
             raise ValueError(f"hidden_size {hidden_size} does not split into {num_attention_heads} heads of even size; "
                              f"choose a multiple of {2 * num_attention_heads}")
@@ -48,6 +49,7 @@ class TinyConfig(PreTrainedConfig):
         self.qk_norm = qk_norm
         self.qk_scale = qk_scale
         self.smeared_keys = smeared_keys
+        self.smeared_values = smeared_values
         self.bidirectional = bidirectional
         self.use_cache = use_cache
         super().__init__(tie_word_embeddings=tie_word_embeddings, bos_token_id=bos_token_id,
@@ -75,6 +77,15 @@ def rotate(x, cos, sin):
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
+def smear(x, share, first):
+    """Mix into each position some of the one to its left; nothing stands before a row's first token.
+
+    x : (B, H, T, head size);  share : (H,), 0 mixes in one half;  first : (B or 1, 1, T or 1, 1), 0 where a row begins
+    """
+    before = F.pad(x, (0, 0, 1, -1)) * first
+    return torch.lerp(x, before, torch.sigmoid(share).to(x.dtype).view(1, -1, 1, 1))
+
+
 class Attention(nn.Module):
     """Multi-head attention, written out (Vaswani et al. 2017, equation 1)."""
 
@@ -84,7 +95,9 @@ class Attention(nn.Module):
         d = config.hidden_size
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(d, d, bias=False) for _ in range(4))
         if config.smeared_keys:
-            self.smear = nn.Parameter(torch.zeros(config.num_attention_heads))  # sigmoid(0): half of the previous key
+            self.smear_k = nn.Parameter(torch.zeros(config.num_attention_heads))
+        if config.smeared_values:
+            self.smear_v = nn.Parameter(torch.zeros(config.num_attention_heads))
 
     def forward(self, x, cos, sin, mask, first, cache=None, keep_weights=False):
         B, T, d = x.shape
@@ -93,13 +106,13 @@ class Attention(nn.Module):
         if self.config.qk_norm:
             q, k = (F.rms_norm(z, (head,), eps=self.config.rms_norm_eps) for z in (q, k))
         if cache is not None:
-            # The cache holds keys as they are before smearing and rotation, so that it can be cropped, repeated and
+            # The cache holds keys and values as they are before smearing and rotation, so that it can be cropped, repeated and
             # reordered like any other: what depends on neighbours and positions is applied after reading.
             k, v = cache.update(k, v, self.layer)
         if self.config.smeared_keys:
-            share = torch.sigmoid(self.smear).to(k.dtype).view(1, H, 1, 1)
-            before = F.pad(k, (0, 0, 1, -1)) * first  # the key one to the left; nothing before a row's first token
-            k = torch.lerp(k, before, share)
+            k = smear(k, self.smear_k, first)
+        if self.config.smeared_values:
+            v = smear(v, self.smear_v, first)
         q, k = rotate(q, cos[..., -T:, :], sin[..., -T:, :]), rotate(k, cos, sin)
         scale = (self.config.qk_scale if self.config.qk_norm else 1.0) / math.sqrt(head)
         scores = (q @ k.transpose(-1, -2)) * scale + mask  # (B, H, T, S)
@@ -148,8 +161,9 @@ class TinyPreTrainedModel(PreTrainedModel):
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight)
         elif isinstance(module, Attention):
-            if self.config.smeared_keys:
-                nn.init.zeros_(module.smear)
+            for share in (getattr(module, name, None) for name in ("smear_k", "smear_v")):
+                if share is not None:
+                    nn.init.zeros_(share)
             for linear in (module.q_proj, module.k_proj, module.v_proj):
                 nn.init.normal_(linear.weight, std=self.config.hidden_size**-0.5)
             nn.init.zeros_(module.o_proj.weight)

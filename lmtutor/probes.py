@@ -7,6 +7,7 @@ before "a word of this kind at all" (Schaeffer et al. 2023 on how a scoring rule
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,10 @@ def build(world: tw.World, *, seed: int, n: int = 200, shots: Sequence[int] = (8
     if n < 1:
         raise ConfigError(f"n is {n}, allowed is 1 or more questions a probe; the book asks 200")
     index = {w: i for i, w in enumerate(world.words)}
-    draws = tw.Draws(np.random.SeedSequence(seed, spawn_key=(2,)))
+
+    def draws(name):
+        """A stream of draws of its own for each probe: which others are built does not change its questions."""
+        return tw.Draws(np.random.SeedSequence(seed, spawn_key=(2, zlib.crc32(name.encode()))))
 
     def probe(name, questions, free=False, groups=None):
         """questions: (prompt words, answer word, choice words)"""
@@ -84,19 +88,21 @@ def build(world: tw.World, *, seed: int, n: int = 200, shots: Sequence[int] = (8
             None if groups is None else np.array(groups),
         )
 
+    def drawn(name, make, **settings):
+        own = draws(name)
+        return probe(name, [make(world, own, **settings) for _ in range(n)])
+
     made = [
-        probe("grammar", [_grammar(world, draws) for _ in range(n)]),
-        probe("facts", list(_facts(world, draws)), free=True),
-        probe("facts_new_wording", list(_facts(world, draws, new_wording=True)), free=True),
+        drawn("grammar", _grammar),
+        probe("facts", list(_facts(world, draws("facts"))), free=True),
+        probe("facts_new_wording", list(_facts(world, draws("facts"), new_wording=True)), free=True),
         *_questions(world, probe),
-        *_reviews(world, draws, n, probe),
-        *_translations(world, draws, n, probe),
-        probe("deduction_1_step", [_deduction(world, draws, False) for _ in range(n)]),
-        probe("deduction_2_steps", [_deduction(world, draws, True) for _ in range(n)]),
+        *_reviews(world, draws("reviews"), n, probe),
+        *_translations(world, draws("translations"), n, probe),
+        drawn("deduction_1_step", _deduction, two_steps=False),
+        drawn("deduction_2_steps", _deduction, two_steps=True),
     ]
-    for task in tasks:
-        for k in shots:
-            made.append(probe(f"icl{k}_{task}", [_in_context(world, draws, task, k)[:3] for _ in range(n)]))
+    made += [drawn(f"icl{k}_{task}", _in_context, task=task, k=k) for task in tasks for k in shots]
     return {p.name: p for p in made}
 
 
@@ -201,7 +207,7 @@ def _in_context(world, draws, task, k):
     for side in draws.sample(which, k):
         item = items[side].pop() if items[side] else draws.choice(pools[side])
         words += [item, ":", labels[side], ";"]
-    return [*words, query, ":"], labels[asked], labels, asked
+    return [*words, query, ":"], labels[asked], labels
 
 
 def _sides(world, draws, task):
@@ -255,12 +261,13 @@ def run(model: torch.nn.Module, probes: dict[str, Probe], *, batch_tokens: int =
 
 
 def summary(results: dict[str, Result]) -> dict[str, float]:
-    """One number a probe, to be kept with a run: the accuracy that it reports first; `_free` beside a forced choice."""
+    """Two numbers a probe, to be kept with a run: under its name the accuracy by the rule that it reports first, and
+    by the other rule under its name with `_free` or `_forced`."""
     numbers = {}
     for name, result in results.items():
+        other = "free" if result.first == "forced" else "forced"
         numbers[name] = round(result.accuracy, 4)
-        if result.first == "forced":
-            numbers[f"{name}_free"] = round(float(result.free.mean()), 4)
+        numbers[f"{name}_{other}"] = round(float(getattr(result, other).mean()), 4)
     return numbers
 
 

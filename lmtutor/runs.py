@@ -209,6 +209,38 @@ def unit(key: str, compute: Callable, *args, **kwargs) -> Any:
     return result
 
 
+def units(compute: Callable, arguments: dict[str, tuple], *, processes: int = 2) -> list[Any]:
+    """`unit` for many: the results of `compute(*arguments[key])`, in order, worked out side by side.
+
+    Small models keep one core busy and gain little from a second, so a sweep runs two of them, one thread each.
+
+    Parameters
+    ----------
+    compute : a function at the top of a module, as other processes have to import it
+    arguments : key -> arguments; keys as in `unit`
+    """
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    kept = Partial.current.units if Partial.current else {}
+    missing = {key: these for key, these in arguments.items() if key not in kept}
+    if len(missing) < 2 or processes < 2:
+        return [unit(key, compute, *these) for key, these in runtime.progress(arguments.items(), desc="runs")]
+    done: dict[str, Any] = {}
+    with ProcessPoolExecutor(processes, get_context("spawn"), runtime.set_threads, (1,)) as pool:
+        waiting = {pool.submit(compute, *these): key for key, these in missing.items()}
+        try:
+            for future in runtime.progress(as_completed(waiting), total=len(waiting), desc="runs"):
+                key = waiting[future]
+                done[key] = plain(future.result(), f"unit {key!r}")
+                if Partial.current:
+                    Partial.current.keep(key, done[key])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [unit(key, done.get, key) for key in arguments]
+
+
 def plain(value: Any, where: str = "results") -> Any:
     """`value` as JSON can hold it: numpy and dataclasses unpacked, tuples as lists; NaN is refused."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

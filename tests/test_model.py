@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from lmtutor.model import TinyConfig, TinyForCausalLM, build
 
-PLAIN = dict(qk_norm=False, smeared_keys=False)
+PLAIN = dict(qk_norm=False, smeared_keys=False, smeared_values=False)
 BOTH = [{}, PLAIN]
 
 
@@ -92,14 +92,16 @@ def test_left_padding_changes_nothing(settings):
 
 
 @torch.no_grad()
-def test_smeared_keys_mix_in_the_key_before(monkeypatch):
-    """With a share near 1 every key is its left neighbour's: the same as shifting the keys by one."""
+@pytest.mark.parametrize("what", ["key", "value"])
+def test_smearing_mixes_in_what_stands_before(what):
+    """With a share near 1 every key (value) is its left neighbour's: the same as shifting the keys (values) by one."""
     model, ids = random_model(num_hidden_layers=1), tokens(1, 12)
     attention = model.model.layers[0].self_attn
-    attention.smear.fill_(30.0)
+    getattr(attention, f"smear_{what[0]}").fill_(30.0)
     smeared = model(ids).logits
-    attention.config.smeared_keys = False
-    shift = attention.k_proj.register_forward_hook(lambda m, x, y: torch.nn.functional.pad(y, (0, 0, 1, -1)))
+    setattr(attention.config, f"smeared_{what}s", False)
+    projection = getattr(attention, f"{what[0]}_proj")
+    shift = projection.register_forward_hook(lambda m, x, y: torch.nn.functional.pad(y, (0, 0, 1, -1)))
     assert (model(ids).logits - smeared).abs().max() < 1e-4
     shift.remove()
     assert (model(ids).logits - smeared).abs().max() > 1e-3

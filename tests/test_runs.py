@@ -366,3 +366,19 @@ def test_the_package_can_be_copied_and_hashes_the_same(tmp_path):
     shutil.copytree(here, tmp_path / "lmtutor", ignore=shutil.ignore_patterns("__pycache__", "checkpoints"))
     name = "lmtutor.stats:seeds_then_items"
     assert runs.definitions(name, package=tmp_path / "lmtutor") == runs.definitions(name)
+
+
+def test_units_side_by_side_are_the_same_and_resume(tmp_path):
+    numbers = {f"seed {i}": (i,) for i in range(4)}
+    wanted = [runs.digest(i) for i in range(4)]
+    assert runs.units(runs.digest, numbers) == runs.units(runs.digest, numbers, processes=1) == wanted
+    with runs.Partial(tmp_path / "x.partial.json", "f") as partial:
+        partial.units["seed 2"] = "from before"
+        assert runs.units(runs.digest, numbers) == [*wanted[:2], "from before", wanted[3]]
+    kept = json.loads((tmp_path / "x.partial.json").read_text())["units"]
+    assert list(kept.values()).count("from before") == 1 and len(kept) == 4
+
+
+def test_an_error_in_one_process_reaches_the_caller(tmp_path):
+    with pytest.raises(DataError, match="there is no record of 'nothing'"):
+        runs.units(runs.load, {"a": ("nothing",), "b": ("nothing",)})

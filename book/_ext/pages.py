@@ -71,13 +71,13 @@ def checkpoints(root, listed):
 
 
 ROOMS = {
-    "The ways": ("pretrain", "incontext"),
+    "The ways": ("pretrain", "finetune", "incontext", "compare"),
     "Training, scoring, probing, drawing": ("train", "score", "probes", "plots"),
     "Models, prompts and data": (
-        "model", "llm", "prompts", "data", "data.tinyworld", "data.shorttasks", "data.bbc", "data.reviews", "data.dialogues",
+        "model", "llm", "lora", "prompts", "data", "data.tinyworld", "data.shorttasks", "data.bbc", "data.reviews", "data.dialogues",
         "data.tables", "data.cards",
     ),
-    "Ground": ("tokens", "stats", "metrics", "runs", "assets", "runtime", "errors"),
+    "Ground": ("tokens", "stats", "metrics", "costs", "runs", "assets", "runtime", "errors"),
     "For notebooks and the command line": ("notebook", "exercises", "doctor"),
 }
 

@@ -400,13 +400,19 @@ def echo(world: World, draws: Draws) -> list[str]:
 
 
 def pattern(world: World, draws: Draws, fixed_labels: bool = False) -> list[str]:
-    """`item : label ;` 8 to 28 times: two classes, and two label words drawn anew for this document."""
+    """`item : label ;` 8 to 28 times: two classes, and two label words drawn anew for this document.
+
+    In half of the documents each class is down to three items, so that an item comes back with its label: to repeat what
+    stood beside it is the first step towards labelling another item of its class (Chan et al. 2022 on burstiness).
+    """
     first, second = draws.choice(world.train_pairs)
     if fixed_labels:
         labels = (world.fixed_label[first], world.fixed_label[second])
     else:
         labels = draws.sample_few(world.labels, 2)
     items = (world.classes[first], world.classes[second])
+    if draws.uniform() < 0.5:
+        items = tuple(draws.sample_few(side, 3) for side in items)
     words = []
     for _ in range(8 + int(draws.uniform() * 21)):
         side = draws.uniform() < 0.5
@@ -443,8 +449,13 @@ def documents(world: World, *, seed: int, without: tuple[str, ...] = (), fixed_l
         yield kind, make(world, draws, fixed_labels) if kind == "pattern" else make(world, draws)
 
 
-def stream(world: World, n_tokens: int, *, seed: int, without: tuple[str, ...] = (), fixed_labels: bool = False) -> np.ndarray:
+def stream(world: World, n_tokens: int, *, seed: int, without: tuple[str, ...] = (), fixed_labels: bool = False,
+           shuffled: bool = False) -> np.ndarray:
     """The first `n_tokens` token ids of the joined documents, each preceded by `<eos>`.
+
+    Parameters
+    ----------
+    shuffled : bool    put all words in random order: how often each occurs is left, and nothing else
 
     Returns
     -------
@@ -459,4 +470,8 @@ def stream(world: World, n_tokens: int, *, seed: int, without: tuple[str, ...] =
         if len(words) >= n_tokens:
             break
     index = {w: i for i, w in enumerate(world.words)}
-    return np.fromiter(map(index.__getitem__, words[:n_tokens]), dtype=np.int16, count=n_tokens)
+    ids = np.fromiter(map(index.__getitem__, words[:n_tokens]), dtype=np.int16, count=n_tokens)
+    if shuffled:
+        raw = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(3,))).random_raw(n_tokens)
+        ids = ids[np.argsort(raw, kind="stable")]
+    return ids

@@ -1,0 +1,108 @@
+"""The ways side by side: same items, same tuning, a bill each; what does not fit or makes no sense is said."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lmtutor import compare as cp
+from lmtutor import costs, llm
+from lmtutor.errors import ConfigError, DataError
+from lmtutor.incontext import Task
+from lmtutor.prompts import Item, Template
+from lmtutor.tokens import word_tokenizer
+
+WORDS = ["<eos>", "N/A", "[MASK]", "topic", ":", "say", "what", "it", "is", "red", "blue", "warm", "cold", *(f"w{i}" for i in range(40))]
+WORDINGS = {"plain": Template("{text} topic :", end=" "), "bare": Template("{text} :", end=" "),
+            "asked": Template("{text} what is it :", end=" "), "told": Template("{text} topic :", end=" ", instruction="say topic ")}
+
+
+def items(n, seed):
+    draw = np.random.default_rng(seed)
+    made = {}
+    while len(made) < n:
+        warm = len(made) % 2 == 0
+        text = " ".join([*(f"w{j}" for j in draw.integers(0, 40, 4)), "warm" if warm else "cold"])
+        made[text] = Item(text, "red" if warm else "blue")
+    return tuple(made.values())
+
+
+@pytest.fixture(scope="module")
+def bench():
+    torch.manual_seed(0)
+    sizes = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2, vocab_size=len(WORDS),
+                 max_position_embeddings=300)
+    lm = LlamaForCausalLM(LlamaConfig(**sizes)).eval()
+    task = Task("toy", WORDINGS["bare"], items(60, 0), items(20, 1), items(40, 2), ("red", "blue"))
+    return cp.Bench(task, WORDINGS, lm, word_tokenizer(WORDS))
+
+
+@pytest.fixture(scope="module")
+def found(bench):
+    return cp.compare(bench, {8: [0, 1], 32: [0]})
+
+
+def test_every_way_answers_every_item_for_every_budget_and_seed(bench, found):
+    names = cp.ways(tuple(WORDINGS))
+    labelled = [name for name, way in names.items() if way.wants_labels]
+    rows = {(r["way"], r["n"], r["seed"]) for r in found}
+    assert rows == {(w, n, s) for w in labelled for n, s in ((8, 0), (8, 1), (32, 0))} | {
+        ("zero-shot", 0, 0), ("zero-shot, calibrated", 0, 0)}
+    for row in found:
+        if row["predicted"] is not None:
+            assert len(row["predicted"]) == len(bench.task.test) and set(row["predicted"]) <= {0, 1}
+
+
+def test_no_way_is_tuned_more_than_another(found):
+    assert {len(r["tried"]) for r in found if r["way"] != "majority" and r["predicted"] is not None} == {4}
+
+
+def test_a_prompt_that_does_not_fit_is_said_and_not_cut(found):
+    few = {r["n"]: r["predicted"] for r in found if r["way"].startswith("few-shot")}
+    assert few[8] is not None and few[32] is None
+
+
+def test_the_model_is_given_back_as_it_was(bench):
+    before = llm.weights_hash(bench.lm)
+    cp.compare(bench, {8: [0]}, names=["LoRA", "frozen probe"])
+    assert llm.weights_hash(bench.lm) == before
+
+
+def test_what_can_be_read_off_one_word_is_learned_with_labels(bench, found):
+    truth = bench.truth(bench.task.test)
+    right = {(r["way"], r["n"]): np.mean(np.array(r["predicted"]) == truth) for r in found if r["predicted"] is not None}
+    assert right["bag of words", 32] > 0.9 and right["majority", 32] == 0.5
+
+
+def test_bills_hold_what_was_paid(bench, found):
+    bills = {(r["way"], r["n"]): costs.Bill(**r["bill"]) for r in found if r["bill"]}
+    few, trained, zero = bills["few-shot", 8], bills["LoRA", 8], bills["zero-shot", 0]
+    assert few.trained == few.train_flops == 0 and few.query_tokens > zero.query_tokens and zero.labels == 0
+    assert trained.trained > 0 and trained.train_flops > 0 and trained.train_tokens > 0 and trained.stored_bytes == 4 * trained.trained
+    assert all(b.query_ms > 0 for (w, _), b in bills.items() if w != "majority")
+    assert bills["frozen probe", 32].train_flops > bills["frozen probe", 8].train_flops
+
+
+def test_labels_are_drawn_evenly_where_asked(bench):
+    even = cp.Bench(bench.task, WORDINGS, bench.lm, bench.tokenizer, even=True)
+    drawn = even.draw(8, 3)
+    assert sum(item.label == "red" for item in drawn) == 4
+    with pytest.raises(ConfigError, match="9 labels do not divide among 2 classes"):
+        even.draw(9, 3)
+
+
+def test_macro_f1_counts_a_label_never_predicted_as_zero():
+    assert cp.macro_f1(np.array([0, 0, 0, 0]), np.array([0, 0, 1, 1]), 2) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda b: cp.compare(b, {8: [0]}, names=["magic"]), "no way is called \\['magic'\\]; choose from majority"),
+    (lambda b: cp.compare(b, {800: [0]}, names=["bag of words"]), "n is 800, the pool has 60 items"),
+    (lambda b: cp.Bench(Task("free", WORDINGS["bare"], b.task.pool, b.task.dev, b.task.test), WORDINGS, b.lm, b.tokenizer),
+     "a comparison needs a choice among labels"),
+    (lambda b: cp.built_in("tweets", b.lm, b.tokenizer, n_dev=1, n_test=1, n_pool=5), "choose 'bbc' or 'reviews'"),
+])
+def test_bad_input_is_one_line(bench, call, message):
+    with pytest.raises((ConfigError, DataError), match=message) as error:
+        call(bench)
+    assert "\n" not in str(error.value)
