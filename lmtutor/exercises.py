@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from numbers import Real
 from typing import Any
 
@@ -136,6 +137,158 @@ EXERCISES += [
         "03.4", 20, "Write a probe of something that the text never says outright", own_probe,
         "make Probe('mine', prompts, answers, choices, chance); see probes._grammar for the shape of a question",
         "a probe is a question, its choices, its chance and the proof that the answer was not there to be read",
+    ),
+]
+
+# Chapter 07: transfer and labels
+
+
+def spread_with_4_labels() -> float:
+    """Exercise 07.1: points between the lowest and the highest seed with 4 labels, sentiment, full."""
+    from lmtutor import finetune, runs
+
+    rates = [finetune.from_digits(r["right"]).mean() for r in runs.load("ch07_labels").results["runs"]
+             if (r["task"], r["arm"], r["n"]) == ("sentiment", "pre-trained, full", 4)]
+    return 100 * (max(rates) - min(rates))
+
+
+def topics_of_tiny_world():
+    from lmtutor import finetune, pretrain
+    from lmtutor.data import tinyworld
+
+    world = tinyworld.World(seed=pretrain.metrics()["seed"])
+    stream = tinyworld.stream(world, pretrain.N_TOKENS, seed=world.seed)
+    return world, {name: finetune.world_task(world, name, seed=1, stream=stream, n_pool=1200) for name in finetune.LABELS}
+
+
+@cache
+def random_features_accuracy() -> float:
+    """Exercise 07.2: a probe with 256 labels on the features of a model that has read nothing."""
+    from lmtutor import finetune
+
+    world, tasks = topics_of_tiny_world()
+    task, model = tasks["topic"], finetune.start_model("random", seed=0)
+    shown = finetune.world_rows(world, finetune.draw_labelled(task.pool, 256, seed=0), task.labels)
+    asked = finetune.world_rows(world, task.test, task.labels)
+    found = finetune.probe(finetune.features(model.model, shown), shown[:, -1], finetune.features(model.model, asked))
+    return float((found == asked[:, -1]).mean())
+
+
+@cache
+def wrong_labels_accuracy() -> float:
+    """Exercise 07.3: full fine-tuning on 64 sentiment labels of which four are wrong."""
+    from lmtutor import finetune, runs
+
+    world, tasks = topics_of_tiny_world()
+    task = tasks["sentiment"]
+    setting = next(r["setting"] for r in runs.load("ch07_labels").results["runs"]
+                   if (r["task"], r["arm"], r["n"]) == ("sentiment", "pre-trained, full", 64))
+    shown = finetune.world_rows(world, finetune.draw_labelled(task.pool, 64, seed=0), task.labels)
+    shown[:4, -1] = 1 - shown[:4, -1]
+    asked = finetune.world_rows(world, task.test, task.labels)
+    model = finetune.start_model("released", seed=0)
+    classifier = finetune.Classifier(model.model, finetune.new_head(model.config.hidden_size, 2))
+    finetune.fit(classifier, shown, lr=setting["lr"], steps=finetune.STEPS, batch_size=32, seed=0)
+    return float((finetune.predict(classifier, asked).argmax(1) == asked[:, -1]).mean())
+
+
+def own_task(answer: Any) -> bool | str:
+    """Exercise 07.4: sentences of Tiny World with two labels that the text never names."""
+    from lmtutor import pretrain
+    from lmtutor.data import tinyworld
+    from lmtutor.prompts import Item
+
+    if not isinstance(answer, (list, tuple)) or not all(isinstance(item, Item) for item in answer):
+        return "give a list of prompts.Item: text and label"
+    if len(answer) < 200:
+        return f"it has {len(answer)} items; make at least 200"
+    if len({item.text for item in answer}) < len(answer):
+        return "a sentence is there twice: a model could know it by heart"
+    counts = {label: sum(item.label == label for item in answer) for label in {item.label for item in answer}}
+    if len(counts) != 2 or min(counts.values()) < 0.4 * len(answer):
+        return f"the labels are {counts}; take two, each on 40% of the items or more"
+    words = set(tinyworld.World(seed=pretrain.metrics()["seed"]).words)
+    unknown = {w for item in answer for w in item.text.split()} - words
+    if unknown:
+        return f"not words of this world: {', '.join(sorted(unknown)[:5])}"
+    return not any(item.label in item.text.split() for item in answer) or "a label stands in its own sentence"
+
+
+EXERCISES += [
+    Exercise(
+        "07.1", 3, "How many points lie between the lowest and the highest seed with 4 labels?",
+        number(spread_with_4_labels, within=1),
+        "rates = right('sentiment', 'pre-trained, full', 4).mean(axis=1); then 100 * (max - min)",
+        "which four sentences are labelled decides: a single run with so few says little about the method",
+    ),
+    Exercise(
+        "07.2", 5, "What does a probe reach on a model that has read nothing?", number(random_features_accuracy, within=0.06),
+        "finetune.features(start_model('random', seed=0).model, rows), then finetune.probe; accuracy as a fraction",
+        "random features keep which words stood there, so a probe can count words: compare probes with this, not with chance",
+    ),
+    Exercise(
+        "07.3", 10, "What does full fine-tuning reach when 4 of 64 labels are wrong?", number(wrong_labels_accuracy, within=0.12),
+        "flip rows[:4, -1], then Classifier, fit with the recorded lr, STEPS steps and batch_size=32, and predict",
+        "compare it with the record's accuracy for 64 right labels: that is what 4 wrong ones cost here",
+    ),
+    Exercise(
+        "07.4", 20, "Make a task of your own with two labels", own_task,
+        "for example [Item(sentence, 'one' or 'many')], balanced, each sentence once",
+        "well formed; now draw the labels for a few seeds before you believe a number",
+    ),
+]
+
+# Chapter 09: LoRA on a real model
+
+
+def training_in_queries() -> float:
+    """Exercise 09.2: how many queries of 65 tokens cost as much as three passes of LoRA over 160 texts."""
+    from lmtutor import costs
+
+    shape = costs.Shape(layers=30, width=576, heads=9, kv_heads=3, head=64, mlp=1536, vocabulary=49_152)
+    once = 3 * 160 * costs.training_flops(shape, 65, layers=8, rank=8, answers=5, cached=True)
+    return once / costs.forward_flops(shape, 65)
+
+
+def small_update(answer: Any) -> bool | str:
+    """Exercise 09.4: weights trained, accuracy on dev articles and share of right opposites of an update of the reader's own."""
+    import numpy as np
+
+    from lmtutor import finetune, runs
+
+    if not isinstance(answer, tuple) or len(answer) != 3 or not all(0 <= as_number(x) <= 1 for x in answer[1:]):
+        return "give a tuple: weights trained, and two fractions, accuracy on the dev articles and share of right opposites"
+    recorded = runs.load("ch09_specialists").results["tasks"]["bbc"]["runs"]
+    kept = np.mean([finetune.from_digits(run["others"]["opposites"]).mean() for run in recorded])
+    size, dev, opposites = map(as_number, answer)
+    if not 0 < size <= recorded[0]["trained"] / 4:
+        return f"{size:,.0f} weights; at most {recorded[0]['trained'] // 4:,}, a quarter of the chapter's"
+    if dev < 0.85:
+        return "below 85% on the dev articles: it has not learned enough"
+    return opposites >= kept - 0.05 or f"the recorded runs keep {kept:.0%} of the opposites on average; this one loses too many"
+
+
+EXERCISES += [
+    Exercise(
+        "09.1", 3, "How many weights does LoRA of rank 4 add beside a matrix of 576 by 1,536?", number(4 * (576 + 1536), within=0),
+        "A is 4 by 576 and B is 1,536 by 4, or the other way round",
+        "r (d_in + d_out): against 884,736 weights of the matrix itself",
+    ),
+    Exercise(
+        "09.2", 5, "To how many queries do three passes over 160 texts correspond?",
+        number(training_in_queries, within=15),
+        "3 * 160 * kept / costs.forward_flops(shape, 65), with the shape of the model and 65 tokens",
+        "a training that sounds expensive is soon paid back where there are many queries",
+    ),
+    Exercise(
+        "09.3", 10, "What does LoRA of rank 1 reach on the test articles?", number_between(0.8, 1.0),
+        "fit_lora(news, shown, lr=best['bbc'], rank=1, seed=7), then right(news, classifier).mean() and lora.detach",
+        "the rank is a size, not a dose: this task needs few directions",
+    ),
+    Exercise(
+        "09.4", 20, "Find a small update that learns the topics and keeps the opposites", small_update,
+        "lower the rank, or train fewer layers with Reader(..., layers=4); measure everything on the same adapted model",
+        "a quarter of the weights or fewer did it here: the size of an update is a setting like any other",
     ),
 ]
 

@@ -8,6 +8,7 @@ also learns a low-rank update of the body, and *full* fine-tuning moves every we
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lmtutor import lora, pretrain, probes, runs
+from lmtutor import lora, pretrain, probes, runs, runtime
 from lmtutor.data import tinyworld as tw
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.model import TinyConfig, build
@@ -571,5 +572,26 @@ def fit_lora(reader: Reader, shown: Sequence[Item], *, lr: float, seed: int, ran
     _, upper = split(reader.lm.model, reader.lm.config.num_hidden_layers - reader.layers)
     classifier = Classifier(upper, reader.head, pool="last", states=states)
     steps = steps_for(len(shown)) if steps is None else steps
-    history = fit(classifier, reader.numbered(shown), lr=lr, steps=steps, seed=seed, **settings)
+    with _for_short_texts(adapted, reader.lm, autocast=runtime.has_bf16() and settings.get("dtype") != "float32"):
+        history = fit(classifier, reader.numbered(shown), lr=lr, steps=steps, seed=seed, **settings)
     return adapted, classifier, history
+
+
+@contextlib.contextmanager
+def _for_short_texts(adapted, lm, *, autocast):
+    """Two things that slow the training of short texts on a processor, switched off while it lasts.
+
+    The backward pass of fused attention takes longer than that of attention written out, and peft turns each input to
+    fp32 although autocast turns it back. Together 1.4 times the tokens a second (benchmarks/finetuning.py).
+    """
+    from peft.helpers import disable_input_dtype_casting
+
+    fused = getattr(lm.config, "_attn_implementation", None) == "sdpa"
+    if fused:
+        lm.set_attn_implementation("eager")
+    try:
+        with disable_input_dtype_casting(adapted, active=autocast):
+            yield
+    finally:
+        if fused:
+            lm.set_attn_implementation("sdpa")

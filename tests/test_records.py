@@ -33,7 +33,7 @@ def test_a_record_is_complete(name):
 def test_each_definition_a_record_stands_on_would_make_it_stale(name, tmp_path, monkeypatch):
     """On a copy of the package, one edit of the experiment's own function: the record is out of date and says why."""
     copy = tmp_path / "lmtutor"
-    shutil.copytree(runs.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "checkpoints"))
+    shutil.copytree(runs.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     module, _, function = runs.EXPERIMENTS[name].function.partition(":")
     code = runs.Code(copy)
     statement = code.source(module).definitions[function][0]
