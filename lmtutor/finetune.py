@@ -139,6 +139,10 @@ def fit(classifier: Classifier, rows: np.ndarray, *, lr: float, steps: int, seed
     settings             of `lmtutor.train.train`: `evaluate` and `evaluate_at` to look on the way, `checkpoint` for a
         file from which an interrupted run goes on
 
+    Returns
+    -------
+    History    its `tokens` count whole rows, padding included
+
     Raises
     ------
     ConfigError    nothing is trainable

@@ -71,7 +71,8 @@ def run(
     -------
     model, and what is known about the run: `seconds` of training, `tokens`, final `probes` (accuracies by name),
     `answers` (right or wrong, question by question, of the probes in `KEPT`), `curve` (a dict of probes a check),
-    `loss` a step (nats per token), `overlap` of the probes with the stream, `reached` (the first check from which all of `TARGETS` hold to the end; None if they don't)
+    `loss` a step (nats per token), `overlap` of the probes with the stream, `reached` (the first check from which all
+    of `TARGETS` hold to the end; None if they don't)
     """
     if variant not in VARIANTS:
         raise ConfigError(f"no variant is called {variant!r}; choose from {', '.join(VARIANTS)}")

@@ -182,9 +182,11 @@ def test_a_real_interrupt_ends_with_130_and_no_traceback(nothing_here):
         "def slow(asset, folder):\n    print('downloading', flush=True)\n    time.sleep(60)\n"
         "assets._run_installer = slow\nimport sys; sys.argv = ['lmtutor', 'fetch', 'bbc']\ncli.main()"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    def listen():  # a shell that runs the tests in the background makes them deaf to this signal
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=listen)
     assert process.stdout.readline() == "downloading\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
