@@ -7,20 +7,23 @@ one setting is chosen among four on dev items, the same for all ways, so that no
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from lmtutor import costs, finetune, incontext, lora, runs, runtime
+from lmtutor import costs, finetune, incontext, lora, runs, runtime, score
 from lmtutor.costs import Bill, Shape
-from lmtutor.errors import ConfigError, DataError
+from lmtutor.errors import ConfigError, DataError, TrainingError
 from lmtutor.prompts import Item, Template, draw_demonstrations
 
 TUNING_SEED = 1000      # of the labels drawn while a setting is chosen; never reported
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 SCRATCH_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+BATCH = 16              # texts asked at once, whatever the way, so that their milliseconds compare
+TOKENS_AT_ONCE = 16_000  # of shared prompts in a batch: each row has its own copy of their keys and values
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 TOPIC_WORDINGS = {name: incontext.WORDINGS[name] for name in ("labelled", "bare", "instruction", "question")}
@@ -50,7 +53,8 @@ class Bench:
         self.lm, self.tokenizer = lm, tokenizer
         self.shape, self.even = Shape.of(lm.config), even
         self.reader = finetune.Reader(lm, tokenizer, self.task)
-        self._scores: dict = {}
+        self._asked: dict = {}
+        self._ms: dict = {}
 
     def draw(self, n: int, seed: int) -> list[Item]:
         """The n items of the pool that are labelled."""
@@ -69,15 +73,44 @@ class Bench:
         """(N,) int: tokens of each item's question."""
         return self.reader.rows[self.reader.at(items), -2]
 
-    def scores(self, shown: tuple[Item, ...], items: tuple[Item, ...], wording: str):
-        """The labels' log-probabilities after a prompt, with its seconds: asked once, used raw and calibrated."""
-        key = (wording, shown, items)
-        if key not in self._scores:
-            task = replace(self.task, template=self.wordings[wording])
+    def ask(self, shown: Sequence[Item], items: Sequence[Item], wording: str) -> Asked:
+        """Score the labels after one prompt and each item; what was asked before is not asked again."""
+        key = (wording, tuple(shown), tuple(items))
+        if key not in self._asked:
+            template = self.wordings[wording]
+            questions = [template.question(item.text) for item in items]
             start = time.perf_counter()
-            found = incontext.label_scores(self.lm, self.tokenizer, task, shown, items)
-            self._scores[key] = found, time.perf_counter() - start
-        return self._scores[key]
+            prefix = score.read_prefix(self.lm, self.tokenizer, template.prefix(shown))
+            once = time.perf_counter() - start
+            found = score.score_choices(
+                self.lm, self.tokenizer, prefix, questions, [template.choice(label) for label in self.task.labels],
+                batch_size=max(1, min(BATCH, TOKENS_AT_ONCE // max(1, len(prefix.ids)))),
+            )
+            seconds = time.perf_counter() - start - once
+            tokens = np.mean([len(score.encode(self.tokenizer, question)) for question in questions])
+            self._asked[key] = Asked(found.log_probs, len(prefix.ids), float(tokens), once, seconds / len(items))
+        return self._asked[key]
+
+    def reading_ms(self, items: Sequence[Item], kind: str) -> float:
+        """Milliseconds a query for the whole model to read the items and score the labels; timed once for each kind of model."""
+        key = (kind, tuple(items))
+        if key not in self._ms:
+            classifier = finetune.Classifier(self.reader.lm.model, self.reader.head, pool="last")
+            start = time.perf_counter()
+            finetune.predict(classifier, self.reader.rows[self.reader.at(items)], batch_size=BATCH)
+            self._ms[key] = 1000 * (time.perf_counter() - start) / len(items)
+        return self._ms[key]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one prompt gave."""
+
+    log_probs: np.ndarray    # (N, K) nats
+    prefix: int              # tokens of the part that all questions share
+    question: float          # mean tokens of a question
+    once: float              # seconds to read the shared part
+    each: float              # seconds a question
 
 
 @dataclass(frozen=True)
@@ -100,7 +133,7 @@ def bag_of_words(bench, shown, items, setting, seed):
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    line = make_pipeline(TfidfVectorizer(sublinear_tf=True, stop_words="english"),
+    line = make_pipeline(TfidfVectorizer(sublinear_tf=True),  # a list of stop words would take "not" away
                          LogisticRegression(C=setting["C"], class_weight="balanced", max_iter=2000))
     start = time.perf_counter()
     line.fit([item.text for item in shown], bench.truth(shown))
@@ -111,25 +144,42 @@ def bag_of_words(bench, shown, items, setting, seed):
     n_weights = line[1].coef_.size + line[1].intercept_.size
     flops = 2 * per_text * len(line[1].coef_)
     return predicted, Bill(len(shown), n_weights, 0, fitted - start, 3 * flops * len(shown) * int(line[1].n_iter_.max()), 0,
-                           flops, 1000 * (asked - fitted) / len(items), 8 * n_weights)
+                           flops, 1000 * (asked - fitted) / len(items), len(pickle.dumps(line)))
+
+
+def words_and_dev(bench, shown, items, setting, seed):
+    """The bag of words with nothing chosen: the dev labels, on which the other ways choose, are more examples."""
+    return bag_of_words(bench, [*shown, *bench.task.dev], items, setting, seed)
 
 
 def prompted(calibrated: bool, few: bool):
-    """Zero or few examples in the prompt, which all queries share; raw, or with the prompt's leaning taken out."""
+    """Zero or few examples in the prompt, which all queries share; raw, or with the prompt's leaning taken out.
+
+    The leaning is each label's mean log-probability over the dev texts, whose labels are not looked at (after Zhou et al.
+    2024): a query can then be answered alone. It suits tasks in which no class is rare.
+    """
 
     def answer(bench, shown, items, setting, seed):
-        shown = tuple(shown) if few else ()
-        scores, seconds = bench.scores(shown, tuple(items), setting["wording"])
-        prefix = len(bench.tokenizer(bench.wordings[setting["wording"]].prefix(shown), add_special_tokens=False)["input_ids"])
-        question = float(bench.lengths(items).mean())
+        shown = [shown[i] for i in np.random.default_rng(seed).permutation(len(shown))] if few else []
+        asked = bench.ask(shown, items, setting["wording"])
+        log_probs, seconds = asked.log_probs, asked.once
+        reading = costs.forward_flops(bench.shape, asked.prefix, outputs=0) if asked.prefix else 0
+        flops = costs.forward_flops(bench.shape, round(asked.question), past=asked.prefix)
+        if calibrated:
+            unlabelled = bench.ask(shown, bench.task.dev, setting["wording"])
+            log_probs = log_probs - unlabelled.log_probs.mean(axis=0)
+            seconds += unlabelled.each * len(bench.task.dev)
+            reading += flops * len(bench.task.dev)
         bill = Bill(
             labels=len(shown),
-            query_tokens=prefix + question,
-            query_flops=costs.forward_flops(bench.shape, round(question), past=prefix),
-            query_ms=1000 * seconds / len(items),
-            stored_bytes=kv_bytes(bench.shape, prefix),
+            train_seconds=seconds,  # what all queries share: the beginning of the prompt, and the leaning
+            train_flops=reading,
+            query_tokens=asked.prefix + asked.question,
+            query_flops=flops,
+            query_ms=1000 * asked.each,
+            stored_bytes=kv_bytes(bench.shape, asked.prefix),
         )
-        return scores.predicted()["batch" if calibrated else "raw"], bill
+        return log_probs.argmax(axis=1), bill
 
     return answer
 
@@ -149,10 +199,11 @@ def frozen_probe(bench, shown, items, setting, seed):
     read = int(bench.lengths(shown).sum())
     question = float(bench.lengths(items).mean())
     once = sum(costs.forward_flops(bench.shape, int(n), outputs=0) for n in bench.lengths(shown))
-    ms = reading_ms(bench, items)
+    ms = bench.reading_ms(items, "plain")
     n_weights = (bench.shape.width + 1) * len(bench.task.labels)
     return predicted, Bill(len(shown), n_weights, read, seconds + len(shown) * ms / 1000, once, question,
-                           costs.forward_flops(bench.shape, round(question), outputs=0), ms, 4 * n_weights)
+                           costs.forward_flops(bench.shape, round(question), outputs=0), ms,
+                           4 * (n_weights + 2 * bench.shape.width))  # with each feature's mean and scale
 
 
 def fine_tuned(bench, shown, items, setting, seed):
@@ -163,7 +214,7 @@ def fine_tuned(bench, shown, items, setting, seed):
     try:
         predicted = finetune.predict(classifier, reader.numbered(items)).argmax(axis=1)
         n_weights = lora.trained(reader.lm)
-        ms = reading_ms(bench, items)  # the whole model, update included
+        ms = bench.reading_ms(items, "adapted")  # the whole model, update included
     finally:
         lora.detach(adapted)
     shape, layers, rank, n_labels = bench.shape, reader.layers, 8, len(bench.task.labels)
@@ -176,31 +227,21 @@ def fine_tuned(bench, shown, items, setting, seed):
                            question, costs.forward_flops(shape, round(question), answers=n_labels), ms, 4 * n_weights)
 
 
-def reading_ms(bench, items, n: int = 32) -> float:
-    """Milliseconds a query for the whole model to read `n` of the items in one batch and score the labels."""
-    reader = bench.reader
-    rows = reader.rows[reader.at(items[:n])]
-    classifier = finetune.Classifier(reader.lm.model, reader.head, pool="last")
-    start = time.perf_counter()
-    finetune.predict(classifier, rows)
-    return 1000 * (time.perf_counter() - start) / len(rows)
-
-
 def from_scratch(bench, shown, items, setting, seed):
-    """A small transformer that has read nothing before the labelled texts: its vocabulary is theirs."""
+    """A small transformer that has read nothing before the labelled texts: its vocabulary is theirs, other words are left out."""
     from lmtutor.model import TinyConfig, build
 
     words = sorted({w for item in shown for w in split_words(item.text)})
-    index = {w: i + 2 for i, w in enumerate(words)}  # 0 pads, 1 stands for words never seen
-    encode = lambda some: [[1] + [index.get(w, 1) for w in split_words(item.text)] for item in some]  # noqa: E731
+    index = {w: i + 2 for i, w in enumerate(words)}  # 0 pads, 1 begins a text
+    encode = lambda some: [[1] + [index[w] for w in split_words(item.text) if w in index] for item in some]  # noqa: E731
     config = TinyConfig(vocab_size=len(words) + 2, num_hidden_layers=2, max_position_embeddings=256)
     model = build(config, seed=seed)
     classifier = finetune.Classifier(model.model, finetune.new_head(config.hidden_size, len(bench.task.labels)))
     rows, asked = finetune.as_rows(encode(shown), bench.truth(shown)), finetune.as_rows(encode(items))
-    steps = max(60, 6 * finetune.steps_for(len(shown)) // 2)
+    steps = 3 * finetune.steps_for(len(shown))
     history = finetune.fit(classifier, rows, lr=setting["lr"], steps=steps, seed=seed)
     start = time.perf_counter()
-    predicted = finetune.predict(classifier, asked).argmax(axis=1)
+    predicted = finetune.predict(classifier, asked, batch_size=BATCH).argmax(axis=1)
     ms = 1000 * (time.perf_counter() - start) / len(items)
     shape, n_weights = Shape.of(config), sum(p.numel() for p in classifier.parameters())
     passes = steps * min(16, len(shown)) / len(shown)
@@ -223,6 +264,7 @@ def ways(wordings: Sequence[str]) -> dict[str, Way]:
     return {
         "majority": Way(majority),
         "bag of words": Way(bag_of_words, tuple({"C": c} for c in PENALTIES)),
+        "bag of words, dev too": Way(words_and_dev, ({"C": 10.0},)),
         "zero-shot": Way(prompted(False, few=False), words, wants_labels=False),
         "zero-shot, calibrated": Way(prompted(True, few=False), words, wants_labels=False),
         "few-shot": Way(prompted(False, few=True), words),
@@ -241,11 +283,17 @@ def macro_f1(predicted: np.ndarray, truth: np.ndarray, n_labels: int) -> float:
 
 
 def fits(bench: Bench, way: str, n: int, seeds: Sequence[int]) -> bool:
-    """Whether the prompt with n demonstrations is within what the model reads; every way but few-shot fits."""
+    """Whether every prompt with n demonstrations is within what the model reads; every way but few-shot fits."""
     if not way.startswith("few-shot"):
         return True
-    limit, longest = bench.lm.config.max_position_embeddings, int(bench.reader.rows[:, -2].max())
-    return all(bench.lengths(bench.draw(n, s)).sum() + 8 * n + longest + 60 < limit for s in seeds)
+
+    def longest(template):
+        tokens = lambda text: len(score.encode(bench.tokenizer, text))  # noqa: E731
+        question = max(tokens(template.question(item.text)) for item in (*bench.task.dev, *bench.task.test))
+        return (max(tokens(template.prefix(bench.draw(n, seed))) for seed in seeds) + question
+                + max(tokens(template.choice(label)) for label in bench.task.labels))
+
+    return max(map(longest, bench.wordings.values())) <= bench.lm.config.max_position_embeddings
 
 
 def compare(bench: Bench, seeds: Mapping[int, Sequence[int]], *, names: Sequence[str] | None = None) -> list[dict]:
@@ -282,15 +330,19 @@ def compare(bench: Bench, seeds: Mapping[int, Sequence[int]], *, names: Sequence
 
 
 def tune(bench: Bench, way: Way, n: int) -> list[dict]:
-    """Macro-F1 on dev of each setting, with labels drawn for this purpose only."""
-    shown = bench.draw(n, TUNING_SEED) if way.wants_labels else []
+    """Macro-F1 on dev of each setting, with labels drawn for this purpose only, and the FLOPs that it took."""
     if len(way.settings) == 1:
-        return [{"setting": way.settings[0], "dev": 0.0}]
+        return [{"setting": way.settings[0], "dev": 0.0, "flops": 0.0}]
+    shown = bench.draw(n, TUNING_SEED) if way.wants_labels else []
     tried = []
     for setting in way.settings:
-        predicted, _ = way.answer(bench, shown, bench.task.dev, setting, TUNING_SEED)
-        score = macro_f1(np.asarray(predicted), bench.truth(bench.task.dev), len(bench.task.labels))
-        tried.append({"setting": setting, "dev": round(score, 4)})
+        try:
+            predicted, bill = way.answer(bench, shown, bench.task.dev, setting, TUNING_SEED)
+        except TrainingError:  # a learning rate at which the loss is not finite loses
+            tried.append({"setting": setting, "dev": 0.0, "flops": 0.0})
+            continue
+        found = macro_f1(np.asarray(predicted), bench.truth(bench.task.dev), len(bench.task.labels))
+        tried.append({"setting": setting, "dev": round(found, 4), "flops": bill.total(len(bench.task.dev))})
     return tried
 
 
@@ -301,8 +353,8 @@ def report(bench: Bench, way: Way, n: int, setting: dict, seed: int) -> dict:
     return {"predicted": np.asarray(predicted).astype(int).tolist(), "bill": asdict(bill)}
 
 
-def head_to_head(*, seeds: Sequence[int], task: str, budgets: Sequence[int], many: int, many_seeds: int, n_dev: int,
-                 n_test: int, model: str, dtype: str) -> dict:
+def head_to_head(*, seeds: Sequence[int], task: str, budgets: Sequence[int], many: int, many_seeds: int, n_pool: int,
+                 n_dev: int, n_test: int, model: str, dtype: str) -> dict:
     """Chapter 15's record: every way on one task and every budget.
 
     Parameters
@@ -311,7 +363,7 @@ def head_to_head(*, seeds: Sequence[int], task: str, budgets: Sequence[int], man
     many, many_seeds : budgets from `many` on are run on the first `many_seeds` seeds only
     """
     llm, tokenizer = _model(model, dtype)
-    bench = built_in(task, llm, tokenizer, n_dev=n_dev, n_test=n_test, n_pool=max(budgets))
+    bench = built_in(task, llm, tokenizer, n_dev=n_dev, n_test=n_test, n_pool=n_pool)
     of = {n: list(seeds) if n < many else list(seeds)[:many_seeds] for n in budgets}
     return {"labels": bench.task.labels, "truth": bench.truth(bench.task.test), "budgets": list(budgets), "n_dev": len(bench.task.dev),
             "runs": compare(bench, of)}
@@ -339,7 +391,7 @@ def specialists(*, seeds: Sequence[int], budgets: Mapping[str, int], k: int, n_d
     other = {name: incontext.short_task(name) for name in SHORT}
 
     def others():
-        return {name: finetune.as_digits(incontext.free_answers(
+        return {name: runs.as_digits(incontext.free_answers(
             llm, tokenizer, task, draw_demonstrations(task.pool, k, seed=0), task.test)) for name, task in other.items()}
 
     def specialist(bench, n, lr, seed):

@@ -22,9 +22,10 @@ from torch import nn
 
 from lmtutor import lora, pretrain, probes, runs, runtime
 from lmtutor.data import tinyworld as tw
-from lmtutor.errors import ConfigError, DataError
+from lmtutor.errors import ConfigError, DataError, TrainingError
 from lmtutor.model import TinyConfig, build
 from lmtutor.prompts import Item, classes
+from lmtutor.score import encode
 from lmtutor.stats import Interval
 from lmtutor.train import History, TrainConfig, train
 
@@ -122,15 +123,29 @@ def as_rows(ids: Sequence[Sequence[int]], labels: Sequence[int] | None = None) -
     return rows
 
 
-def label_loss(classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
-    """Mean of -log p(right label) in nats over rows (B, T + 2): pre-training's loss, on one word of the text."""
+def label_loss(classifier: Classifier, batch: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean of -log p(right label) in nats over rows (B, T + 2): pre-training's loss, on one word of the text.
+
+    `weight` (K,) says how much a row of each label counts in the mean; by default all count the same.
+    """
     scores = classifier(batch[:, :-2], batch[:, -2])
-    return F.cross_entropy(scores.float(), batch[:, -1])
+    return F.cross_entropy(scores.float(), batch[:, -1], weight=weight)
+
+
+def class_weights(labels: np.ndarray, n_labels: int) -> torch.Tensor:
+    """(K,) float32: weights that give every label that occurs the same sum, as scikit-learn's "balanced" does."""
+    from sklearn.utils.class_weight import compute_class_weight
+
+    weight, present = torch.zeros(n_labels), np.unique(labels)
+    weight[torch.from_numpy(present)] = torch.from_numpy(compute_class_weight("balanced", classes=present, y=labels)).float()
+    return weight
 
 
 def fit(classifier: Classifier, rows: np.ndarray, *, lr: float, steps: int, seed: int, batch_size: int = 16,
         dtype: str = "auto", **settings) -> History:
     """Train whatever in the classifier is not frozen, with AdamW: a short rise, then a fall to zero.
+
+    Rare labels are weighed up, so that each label has the same part in the loss; so do the probe and the bag of words.
 
     Parameters
     ----------
@@ -151,7 +166,12 @@ def fit(classifier: Classifier, rows: np.ndarray, *, lr: float, steps: int, seed
         raise ConfigError("every weight is frozen, so there is nothing to train; use a new head, lora.adapt or full fine-tuning")
     config = TrainConfig(steps=steps, batch_size=min(batch_size, len(rows)), muon_lr=None, embedding_lr=lr, other_lr=lr,
                          warmup=max(1, min(10, steps // 5)), decay_from=0.0, floor=0.0, clip=1.0, dtype=dtype)
-    return train(classifier, rows, config, seed=seed, objective=label_loss, **settings)
+    weight = class_weights(rows[:, -1], classifier.head.out_features)
+
+    def balanced_loss(classifier, batch):
+        return label_loss(classifier, batch, weight)
+
+    return train(classifier, rows, config, seed=seed, objective=balanced_loss, **settings)
 
 
 @torch.inference_mode()
@@ -337,13 +357,13 @@ ARMS = {  # where the weights come from, and what of them moves
     "pre-trained, full": ("released", "full"),
     "pre-trained, probe": ("released", "probe"),
 }
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
+RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 STEPS = 120
 
 
 def settings_of(arm: str) -> list[dict]:
-    """What is tried on dev for an arm: four values of its one setting."""
+    """What is tried on dev for an arm: five values of its one setting."""
     if ARMS[arm][1] == "probe":
         return [{"strength": strength} for strength in STRENGTHS]
     return [{"lr": lr} for lr in RATES]
@@ -351,9 +371,8 @@ def settings_of(arm: str) -> list[dict]:
 
 def start_model(start: str, *, seed: int, shuffled: str | Path | None = None):
     """The transformer that an arm begins with; its random first weights are those of `seed`."""
-    model, _, _ = pretrain.load_checkpoint() if start == "released" else (None, None, None)
     if start == "released":
-        return model
+        return pretrain.load_checkpoint()[0]
     told = pretrain.metrics()
     model = build(TinyConfig(**told["model"]), seed=told["seed"] + 1000 + seed)
     if start == "shuffled":
@@ -384,24 +403,15 @@ def one_arm(task: WorldTask, world: tw.World, arm: str, n: int, part: str, setti
     asked = world_rows(world, getattr(task, part), task.labels)
     if method == "probe":
         predicted = probe(features(model.model, shown), shown[:, -1], features(model.model, asked), **setting)
-        return {"right": as_digits(predicted == asked[:, -1])}
+        return {"right": runs.as_digits(predicted == asked[:, -1])}
     classifier = Classifier(model.model, new_head(model.config.hidden_size, len(task.labels)))
 
     def accuracy(model, step):
         return {"accuracy": float((predict(model, asked).argmax(1) == asked[:, -1]).mean())}
 
     history = fit(classifier, shown, seed=seed, batch_size=32, steps=STEPS, **setting, evaluate=accuracy, evaluate_at=look)
-    found = {"right": as_digits(predict(classifier, asked).argmax(1) == asked[:, -1])}
+    found = {"right": runs.as_digits(predict(classifier, asked).argmax(1) == asked[:, -1])}
     return found | ({"curve": [[e["step"], round(e["accuracy"], 4)] for e in history.evaluations]} if look else {})
-
-
-def as_digits(right: np.ndarray) -> str:
-    return "".join("01"[int(r)] for r in right)
-
-
-def from_digits(text: str) -> np.ndarray:
-    """(N,) of 0.0 and 1.0 from what `as_digits` wrote."""
-    return np.array([float(c) for c in text])
 
 
 @runs.depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
@@ -448,7 +458,7 @@ def _tune(name, arm, n, seeds, shuffled):
     world, task = _world_and_task(name)
     tried = []
     for setting in settings_of(arm):
-        right = [from_digits(one_arm(task, world, arm, n, "dev", setting, seed=s, shuffled=shuffled)["right"]).mean() for s in seeds]
+        right = [runs.from_digits(one_arm(task, world, arm, n, "dev", setting, seed=s, shuffled=shuffled)["right"]).mean() for s in seeds]
         tried.append({"setting": setting, "dev": round(float(np.mean(right)), 4)})
     return tried
 
@@ -520,8 +530,8 @@ class Reader:
         self.items = [*task.pool, *task.dev, *task.test]
         self.place = {item: i for i, item in enumerate(self.items)}
         asked = [task.template.prompt([], item.text) for item in self.items]
-        self.rows = as_rows([_tokens(tokenizer, text) for text in asked], [task.labels.index(item.label) for item in self.items])
-        self.head = label_word_head(lm, [_tokens(tokenizer, task.template.choice(label))[0] for label in task.labels])
+        self.rows = as_rows([encode(tokenizer, text) for text in asked], [task.labels.index(item.label) for item in self.items])
+        self.head = label_word_head(lm, [encode(tokenizer, task.template.choice(label))[0] for label in task.labels])
 
     @cached_property
     def states(self) -> torch.Tensor:
@@ -550,10 +560,6 @@ class Reader:
         return numbered(self.rows)[self.at(items)]
 
 
-def _tokens(tokenizer, text):
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
-
-
 def steps_for(n: int, batch_size: int = 16) -> int:
     """How long LoRA trains on n labels: at least 30 steps, at least two passes."""
     return max(30, -(-2 * n // batch_size))
@@ -570,6 +576,10 @@ def fit_lora(reader: Reader, shown: Sequence[Item], *, lr: float, seed: int, ran
     adapted : PeftModel       the reader's model with the update beside it, under `name`; `lora.detach` takes it off
     classifier : Classifier   for `reader.numbered(items)`
     history : History
+
+    Raises
+    ------
+    TrainingError    the loss is not finite; the model is then as it was
     """
     states = reader.states  # of the model as it is, before anything is put beside it
     adapted = lora.adapt(reader.lm, rank=rank, alpha=2 * rank, layers=reader.layers, seed=seed, name=name)
@@ -577,7 +587,11 @@ def fit_lora(reader: Reader, shown: Sequence[Item], *, lr: float, seed: int, ran
     classifier = Classifier(upper, reader.head, pool="last", states=states)
     steps = steps_for(len(shown)) if steps is None else steps
     with _for_short_texts(adapted, reader.lm, autocast=runtime.has_bf16() and settings.get("dtype") != "float32"):
-        history = fit(classifier, reader.numbered(shown), lr=lr, steps=steps, seed=seed, **settings)
+        try:
+            history = fit(classifier, reader.numbered(shown), lr=lr, steps=steps, seed=seed, **settings)
+        except TrainingError:
+            lora.detach(adapted)  # an update that holds no numbers is of no use
+            raise
     return adapted, classifier, history
 
 

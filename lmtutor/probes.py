@@ -192,7 +192,7 @@ def _deduction(world, draws, two_steps):
 
 
 def _in_context(world, draws, task, k):
-    """k demonstrations `item : label ;`, balanced over two classes and shuffled, then one more item.
+    """k demonstrations `item label ;`, balanced over two classes and shuffled, then one more item.
 
     The query's item is never among its demonstrations; an odd demonstration goes to either class by chance.
     """
@@ -206,8 +206,8 @@ def _in_context(world, draws, task, k):
     words = []
     for side in draws.sample(which, k):
         item = items[side].pop() if items[side] else draws.choice(pools[side])
-        words += [item, ":", labels[side], ";"]
-    return [*words, query, ":"], labels[asked], labels
+        words += [item, labels[side], ";"]
+    return [*words, query], labels[asked], labels
 
 
 def _sides(world, draws, task):

@@ -241,6 +241,18 @@ def units(compute: Callable, arguments: dict[str, tuple], *, processes: int = 2)
     return [unit(key, done.get, key) for key in arguments]
 
 
+def as_digits(right) -> str:
+    """Right or wrong, question by question, as a string of 1 and 0: how a record keeps answers."""
+    return "".join("01"[int(one)] for one in right)
+
+
+def from_digits(text: str):
+    """(N,) of 0.0 and 1.0 from what `as_digits` wrote."""
+    import numpy as np
+
+    return np.array([float(digit) for digit in text])
+
+
 def plain(value: Any, where: str = "results") -> Any:
     """`value` as JSON can hold it: numpy and dataclasses unpacked, tuples as lists; NaN is refused."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -26,7 +26,7 @@ from lmtutor.errors import ConfigError, TrainingError
 class TrainConfig:
     """What to do at each step. The defaults are the recipe of the released Tiny World model."""
 
-    steps: int = 950
+    steps: int = 700
     batch_size: int = 16            # rows per step and process
     muon_lr: float | None = 0.03    # weight matrices of the blocks; None: AdamW at `other_lr` trains them too
     muon_momentum: float = 0.9

@@ -54,7 +54,16 @@ def test_every_way_answers_every_item_for_every_budget_and_seed(bench, found):
 
 
 def test_no_way_is_tuned_more_than_another(found):
-    assert {len(r["tried"]) for r in found if r["way"] != "majority" and r["predicted"] is not None} == {4}
+    chosen = [r for r in found if r["way"] not in ("majority", "bag of words, dev too") and r["predicted"] is not None]
+    assert {len(r["tried"]) for r in chosen} == {4}
+    assert all(one["flops"] > 0 for r in chosen for one in r["tried"])
+
+
+def test_a_rate_at_which_training_fails_loses_and_leaves_the_model_as_it_was(bench):
+    way, before = cp.ways(tuple(WORDINGS))["LoRA"], llm.weights_hash(bench.lm)
+    tried = cp.tune(bench, cp.Way(way.answer, ({"lr": float("nan")}, {"lr": 1e-3})), 8)
+    assert tried[0] == {"setting": tried[0]["setting"], "dev": 0.0, "flops": 0.0} and tried[1]["flops"] > 0
+    assert llm.weights_hash(bench.lm) == before and not hasattr(bench.lm, "peft_config")
 
 
 def test_a_prompt_that_does_not_fit_is_said_and_not_cut(found):
@@ -77,10 +86,39 @@ def test_what_can_be_read_off_one_word_is_learned_with_labels(bench, found):
 def test_bills_hold_what_was_paid(bench, found):
     bills = {(r["way"], r["n"]): costs.Bill(**r["bill"]) for r in found if r["bill"]}
     few, trained, zero = bills["few-shot", 8], bills["LoRA", 8], bills["zero-shot", 0]
-    assert few.trained == few.train_flops == 0 and few.query_tokens > zero.query_tokens and zero.labels == 0
+    assert few.trained == zero.train_flops == 0 < few.train_flops < trained.train_flops and few.query_tokens > zero.query_tokens and zero.labels == 0
     assert trained.trained > 0 and trained.train_flops > 0 and trained.train_tokens > 0 and trained.stored_bytes == 4 * trained.trained
     assert all(b.query_ms > 0 for (w, _), b in bills.items() if w != "majority")
     assert bills["frozen probe", 32].train_flops > bills["frozen probe", 8].train_flops
+
+
+def test_a_long_prompt_is_asked_in_smaller_batches_with_the_same_answers(bench, monkeypatch):
+    shown, items = tuple(bench.draw(8, 0)), bench.task.test
+    usual = bench.ask(shown, items, "plain")
+    sizes = []
+    forward = cp.score._forward
+    monkeypatch.setattr(cp.score, "_forward", lambda model, rows, *more, **named: sizes.append(len(rows)) or forward(model, rows, *more, **named))
+    monkeypatch.setattr(cp, "TOKENS_AT_ONCE", 2 * usual.prefix)
+    bench._asked.clear()
+    again = bench.ask(shown, items, "plain")
+    assert max(sizes) == 2 and again.prefix == usual.prefix
+    np.testing.assert_allclose(again.log_probs, usual.log_probs, atol=1e-4)
+
+
+def test_calibration_answers_a_query_alone(bench):
+    """The leaning comes from dev texts, so an answer does not depend on which other queries there are."""
+    answer, shown = cp.prompted(True, few=True), bench.draw(8, 0)
+    together, bill = answer(bench, shown, bench.task.test, {"wording": "plain"}, 0)
+    alone = [answer(bench, shown, [item], {"wording": "plain"}, 0)[0][0] for item in bench.task.test[:5]]
+    assert together[:5].tolist() == alone
+    raw = cp.prompted(False, few=True)(bench, shown, bench.task.test, {"wording": "plain"}, 0)[1]
+    assert bill.train_flops > raw.train_flops and bill.query_flops == raw.query_flops
+
+
+def test_words_never_labelled_are_left_out_by_the_model_from_scratch(bench):
+    shown = [Item("warm w1", "red"), Item("cold w2", "blue")]
+    predicted, bill = cp.from_scratch(bench, shown, [Item("w30 w31 w32", "red")], {"lr": 1e-3}, 0)
+    assert predicted.shape == (1,) and bill.query_tokens == 1
 
 
 def test_labels_are_drawn_evenly_where_asked(bench):

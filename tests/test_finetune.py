@@ -53,6 +53,19 @@ def test_padding_changes_no_answer(kind, pool, rows):
     assert np.abs(together - alone).max() < 1e-5
 
 
+def test_rare_labels_have_the_same_part_in_the_loss():
+    weight = ft.class_weights(np.array([0, 0, 0, 2]), 4)
+    assert weight.tolist() == pytest.approx([2 / 3, 0, 2, 0])
+    rows = ft.as_rows([[5 + i, 6] for i in range(8)], [0] * 7 + [1])  # nothing in common but the labels
+    said = []
+    for balanced in (True, False):
+        classifier = ft.Classifier(models()["ours"].model, ft.new_head(32, 2))
+        loss = ft.label_loss(classifier, torch.from_numpy(rows), ft.class_weights(rows[:, -1], 2) if balanced else None)
+        loss.backward()
+        said.append(classifier.head.bias.grad)  # at equal odds the labels pull at the bias in proportion to their part
+    assert said[0].tolist() == pytest.approx([0, 0], abs=1e-6) and said[1].tolist() == pytest.approx([-3 / 8, 3 / 8])
+
+
 @pytest.mark.parametrize("kind", ["ours", "llama"])
 def test_full_fine_tuning_learns_and_moves_every_layer(kind, rows):
     model = models()[kind]

@@ -65,8 +65,8 @@ def test_demonstrations_are_balanced_and_never_hold_the_query(asked):
         k = int(name[3])
         for prompt, answer, choices in zip(probe.prompts, probe.answers, probe.choices, strict=True):
             said = [words[i] for i in prompt[1:]]
-            items, labels = said[:-2:4], said[2:-2:4]
-            assert len(items) == k and said[-1] == ":" and said[-2] not in items
+            items, labels = said[:-1:3], said[1:-1:3]
+            assert len(items) == k and said[-2] == ";" and said[-1] not in items
             assert sorted(labels.count(words[c]) for c in choices) == [k // 2, k // 2]
             assert answer in choices
 

@@ -34,7 +34,7 @@ def ids(world):
 
 def test_the_same_seed_gives_the_same_stream_on_every_platform():
     ids = tw.stream(tw.World(seed=0), 100_000, seed=0).astype("<i2")
-    assert hashlib.sha256(ids.tobytes()).hexdigest() == "93bdd08464e98ebab86339b5a4f537303c687a281feaa057a823c434449ba069"
+    assert hashlib.sha256(ids.tobytes()).hexdigest() == "132b6c84ecf1866f2cecaac56a81d6c669e2a5cdd5469af0ba0a51fda6f9f780"
 
 
 def test_a_longer_stream_begins_with_the_shorter_one(world):
@@ -104,7 +104,7 @@ def test_silent_cities_are_the_hidden_step_of_no_land_question(world, texts):
 
 
 def test_new_labels_are_echoed_but_never_labels(world, texts):
-    labels = {words[i + 1] for words in texts["pattern"] for i, w in enumerate(words) if w == ":"}
+    labels = {words[i - 1] for words in texts["pattern"] for i, w in enumerate(words) if w == ";"}
     assert labels <= set(world.labels)
     assert set(world.new_labels) <= {w for words in texts["echo"] for w in words}
 
@@ -114,7 +114,7 @@ def test_pattern_documents_keep_to_their_classes_and_pairs(world, texts):
     new = {w for items in world.new_classes.values() for w in items}
     seen = set()
     for words in texts["pattern"]:
-        items = words[::4]
+        items = words[::3]
         assert not new & set(items)
         assert not {tw.plural(n) for ns in tw.NOUNS.values() for n in ns} & set(items)  # number is never the task
         seen.add(frozenset(class_of[w] for w in items))
@@ -129,7 +129,7 @@ def test_labels_are_drawn_anew_unless_they_are_fixed(world):
         class_of = {w: name for name, items in world.classes.items() for w in items}
         for kind, words in islice(tw.documents(world, seed=3, fixed_labels=fixed), 3_000):
             if kind == "pattern":
-                for item, label in zip(words[::4], words[2::4], strict=True):
+                for item, label in zip(words[::3], words[1::3], strict=True):
                     found[class_of[item]].add(label)
         return found
 

@@ -81,7 +81,7 @@ ENDINGS = {True: "i would watch it again .".split(), False: "i want my money bac
 SHARES = {"story": 0.13, "bio": 0.165, "qa": 0.075, "review": 0.05, "parallel": 0.07, "chain": 0.10, "echo": 0.12,
           "pattern": 0.29}
 LENGTHS = {"story": 39.7, "bio": 26.8, "qa": 36.8, "review": 14.5, "parallel": 45.6, "chain": 27.5, "echo": 29.0,
-           "pattern": 72.9}
+           "pattern": 54.9}
 
 HELD_OUT = {
     "people": "4 in 10 people never appear in a question",
@@ -400,10 +400,10 @@ def echo(world: World, draws: Draws) -> list[str]:
 
 
 def pattern(world: World, draws: Draws, fixed_labels: bool = False) -> list[str]:
-    """`item : label ;` 8 to 28 times: two classes, and two label words drawn anew for this document.
+    """`item label ;` 8 to 28 times: two classes, and two label words drawn anew for this document.
 
-    In half of the documents each class is down to three items, so that an item comes back with its label: to repeat what
-    stood beside it is the first step towards labelling another item of its class (Chan et al. 2022 on burstiness).
+    The label stands right behind its item. With a colon between them, learning in context came late or not at all on some
+    seeds: what has to be matched was then two words away from what has to be said.
     """
     first, second = draws.choice(world.train_pairs)
     if fixed_labels:
@@ -411,12 +411,10 @@ def pattern(world: World, draws: Draws, fixed_labels: bool = False) -> list[str]
     else:
         labels = draws.sample_few(world.labels, 2)
     items = (world.classes[first], world.classes[second])
-    if draws.uniform() < 0.5:
-        items = tuple(draws.sample_few(side, 3) for side in items)
     words = []
     for _ in range(8 + int(draws.uniform() * 21)):
         side = draws.uniform() < 0.5
-        words += [draws.choice(items[side]), ":", labels[side], ";"]
+        words += [draws.choice(items[side]), labels[side], ";"]
     return words
 
 
