@@ -206,6 +206,7 @@ def unit(key: str, compute: Callable, *args, **kwargs) -> Any:
     result = plain(compute(*args, **kwargs), f"unit {key!r}")
     if partial:
         partial.keep(key, result)
+        runtime.release_memory()  # or an hour of trainings grows to many GB
     return result
 
 

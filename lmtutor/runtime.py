@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import sys
@@ -97,6 +98,14 @@ def peak_memory_mb() -> float:
         return psutil.Process().memory_info().peak_wset / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def release_memory() -> None:
+    """Give memory that was freed back to the system, which glibc else keeps after a training; elsewhere do nothing."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):  # another C library, another system
+        pass
 
 
 def cache_dir() -> Path:

@@ -117,6 +117,7 @@ def paired_bootstrap(
     b: Sequence[float] | np.ndarray,
     *,
     seed: int,
+    classes: Sequence[int] | np.ndarray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
     unit: str = "points",
@@ -129,6 +130,7 @@ def paired_bootstrap(
     Parameters
     ----------
     a, b : (N,)    per item: 0 and 1 for answers; for losses one mean per document, with unit="nats"
+    classes : (N,)    as in `seeds_then_items`
 
     Returns
     -------
@@ -138,13 +140,14 @@ def paired_bootstrap(
     """
     a, b = finite(a, "a", 1), finite(b, "b", 1)
     check_same_length(a, b)
-    return bootstrap((a - b)[None], seed, resamples, level, unit, "paired bootstrap over items")
+    return bootstrap((a - b)[None], seed, resamples, level, unit, "paired bootstrap over items", classes=classes)
 
 
 def seeds_then_items(
     values: Sequence[Sequence[float]] | np.ndarray,
     *,
     seed: int,
+    classes: Sequence[int] | np.ndarray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
     unit: str = "%",
@@ -159,6 +162,8 @@ def seeds_then_items(
     Parameters
     ----------
     values : (S, N)    S >= 2 seeds (draws, orders) and N items; a difference: `a - b` with unit="points"
+    classes : (N,)     the class of each item, for balanced accuracy: every class has the same part in the mean, and items
+        are drawn within their class
 
     Raises
     ------
@@ -171,11 +176,14 @@ def seeds_then_items(
             "values holds one seed, which tells nothing about others; run more seeds, or use wilson() or "
             "paired_bootstrap() and say 'conditional on this run'"
         )
-    return bootstrap(values, seed, resamples, level, unit, "bootstrap over seeds, then items", seeds)
+    return bootstrap(values, seed, resamples, level, unit, "bootstrap over seeds, then items", seeds, classes)
 
 
-def bootstrap(values, seed, resamples, level, unit, method, seeds=None) -> Interval:
-    """Percentile bootstrap of the mean of `values` (S, N) over its rows (when S > 1) and its columns."""
+def bootstrap(values, seed, resamples, level, unit, method, seeds=None, classes=None) -> Interval:
+    """Percentile bootstrap of the mean of `values` (S, N) over its rows (when S > 1) and its columns.
+
+    With `classes` (N,) it is the mean over the classes of their own means, and columns are drawn within each.
+    """
     from scipy.stats import norm, t
 
     check_level(level)
@@ -187,7 +195,11 @@ def bootstrap(values, seed, resamples, level, unit, method, seeds=None) -> Inter
             f"values reach from {values.min():.3g} to {values.max():.3g}, unit {unit!r} from {bounds[0]:g} "
             f"to {bounds[1]:g}; give unit='points' for differences of accuracies, unit='nats' or such else"
         )
-    estimate, (rows, items) = float(values.mean()), values.shape
+    rows, items = values.shape
+    if classes is not None and np.shape(classes) != (items,):
+        raise DataError(f"classes has shape {np.shape(classes)}; give one class for each of the {items} items")
+    groups = [values] if classes is None else [values[:, np.asarray(classes) == c] for c in np.unique(classes)]
+    estimate = float(np.mean([group.mean() for group in groups]))
     if values.min() == values.max() and np.isfinite(bounds).all():
         # Nothing to resample: a bootstrap would claim certainty. Wilson says how many may differ.
         unseen = wilson(0, items, level).high
@@ -195,11 +207,12 @@ def bootstrap(values, seed, resamples, level, unit, method, seeds=None) -> Inter
         return Interval(estimate, low, high, items, level, "Wilson, as all are alike", unit, seeds)
 
     rng = np.random.default_rng(seed)
-    means = resampled_means(values.mean(axis=0), resamples, rng)
+    means = np.mean([resampled_means(group.mean(axis=0), resamples, rng) for group in groups], axis=0)
     if rows > 1:
+        each = np.mean([group.mean(axis=1) for group in groups], axis=0)  # (S,)
         upper = (1 + level) / 2
         stretch = t.ppf(upper, rows - 1) / norm.ppf(upper) * np.sqrt(rows / (rows - 1))
-        means += stretch * (resampled_means(values.mean(axis=1), resamples, rng) - estimate)
+        means += stretch * (resampled_means(each, resamples, rng) - estimate)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     low, high = max(float(low), bounds[0]), min(float(high), bounds[1])
     return Interval(estimate, low, high, items, level, method, unit, seeds)
@@ -297,6 +310,13 @@ class Verdict:
     def lines(self, measured: str = "measured") -> list[str]:
         """The verdict as it is printed; `measured` heads the line of the interval."""
         claim, unit = self.claim, self.interval.unit
+        bounds, mark = (self.interval.low, self.interval.high), claim.least_effect
+        marks = (mark, -mark) if claim.direction == "within" else (mark,)
+
+        def hidden(digits):  # a bound that prints like what is needed, without being that
+            return any(a != b and number(a, unit, digits) == number(b, unit, digits) for a in bounds for b in marks)
+
+        digits = next((d for d in range(3) if not hidden(d)), 3)
         seeds = f", {claim.n_seeds} seeds" if claim.n_seeds > 1 else ", one seed"
         chance = "" if claim.chance is None else f" (chance {quantity(claim.chance, unit)})"
         return [
@@ -304,7 +324,7 @@ class Verdict:
             f"measure: {claim.measure}, n={claim.n_items:,}{seeds}",
             f"needed: {claim.direction} {quantity(claim.least_effect, unit)}{chance}",
             f"refuted by: {claim.refuted_by}",
-            f"{measured}: {self.interval}",
+            f"{measured}: {self.interval.text(digits)}",
             f"verdict: {self.word}",
         ]
 

@@ -135,6 +135,24 @@ def test_the_interval_of_few_seeds_is_as_wide_as_students_t():
     assert (interval.high - interval.low) / 2 == pytest.approx(2.48 * 0.1, rel=0.15)
 
 
+def test_with_classes_each_has_the_same_part_and_items_are_drawn_within():
+    classes = np.array([0] * 90 + [1] * 10)
+    values = np.where(classes == 0, 1.0, 0.0)[None].repeat(4, axis=0)
+    balanced = stats.seeds_then_items(values, seed=0, classes=classes)
+    assert (balanced.estimate, balanced.low, balanced.high) == (0.5, 0.5, 0.5)  # no draw within a class changes it
+    assert stats.seeds_then_items(values, seed=0).estimate == 0.9
+    rng = np.random.default_rng(5)
+    a, b = ((rng.random((2, 1, 400)) < np.where(np.arange(400) < 300, 0.9, 0.4))).astype(float)
+    classes = (np.arange(400) >= 300).astype(int)
+    one = stats.paired_bootstrap(a[0], np.full(400, 0.5), seed=0, classes=classes)
+    recalls = [a[0, classes == c] for c in (0, 1)]
+    spread = 0.5 * np.sqrt(sum(r.var() / len(r) for r in recalls))
+    assert one.estimate == pytest.approx(np.mean([r.mean() for r in recalls]) - 0.5)
+    assert (one.high - one.low) / 2 == pytest.approx(1.96 * spread, rel=0.05)
+    same = stats.seeds_then_items(np.vstack([a, b]), seed=0, classes=np.zeros(400))
+    assert same == stats.seeds_then_items(np.vstack([a, b]), seed=0)
+
+
 def test_answers_that_are_all_alike_still_leave_doubt():
     perfect = stats.seeds_then_items(np.ones((5, 50)), seed=0)
     assert perfect.estimate == perfect.high == 1 and perfect.low == pytest.approx(stats.wilson(50, 50).low)
@@ -192,6 +210,15 @@ def test_a_verdict_prints_everything_that_was_declared():
     assert "needed: at least 90% (chance 25%)" in str(percent) and "one seed" in str(percent)
 
 
+def test_a_verdict_shows_enough_digits_to_be_followed():
+    claim = Claim("1", "t", "m", 10, 1, 0.0, "r")
+    assert "[0.1, 8.6]" in str(claim.judge(Interval(0.0433, 0.0007, 0.0861, 10, unit="points")))
+    assert "[-9, 0.002]" not in str(claim.judge(Interval(-0.04, -0.09, 0.00002, 10, unit="points")))
+    assert "[0, 9]" in str(claim.judge(Interval(0.04, 0.0, 0.09, 10, unit="points")))  # exactly what is needed
+    within = Claim("1", "t", "m", 10, 1, 0.05, "r", direction="within")
+    assert "[-4.8, 1.0]" in str(within.judge(Interval(0.0, -0.048, 0.01, 10, unit="points")))
+
+
 NAN = float("nan")
 
 
@@ -219,6 +246,7 @@ NAN = float("nan")
     (lambda: stats.seeds_then_items([1, 0, 1], seed=0), DataError, "values has 1 dimensions, needs 2"),
     (lambda: stats.seeds_then_items([[1, 0], [1]], seed=0), DataError, "rows of equal length"),
     (lambda: stats.seeds_then_items([[1, -1], [0, 0]], seed=0), DataError, "give unit='points' for differences"),
+    (lambda: stats.seeds_then_items([[1, 0], [0, 0]], seed=0, classes=[1]), DataError, "give one class for each of the 2 items"),
     (lambda: stats.holm([0.5, 1.5]), DataError, "a p-value lies in 0 to 1"),
     (lambda: stats.binomial_range(0.5, 0, 24), ConfigError, "n=0, draws=24; both must be at least 1"),
     (lambda: Claim("1", "t", "m", 1, 1, 0.1, "r", direction="above"), ConfigError, "choose one of at least, at most"),

@@ -1,0 +1,31 @@
+"""runtime: memory goes back to the system where it can."""
+
+import ctypes
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from lmtutor import runtime
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in another way")
+def test_memory_that_was_freed_goes_back_to_the_system():
+    """In a process of its own: how much is kept depends on what was allocated before."""
+    code = (
+        "from pathlib import Path\nfrom lmtutor import runtime\n"
+        "held = lambda: int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 1e6\n"
+        "some = [b'x' * 100_000 for _ in range(2000)]\nlast = some.pop()\ndel some\n"
+        "kept = held()\nruntime.release_memory()\nprint(kept - held())"
+    )
+    given_back = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert given_back > 150
+
+
+def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch):
+    def none(name):
+        raise OSError
+
+    monkeypatch.setattr(ctypes, "CDLL", none)
+    assert runtime.release_memory() is None
