@@ -221,7 +221,7 @@ def units(compute: Callable, arguments: dict[str, tuple], *, processes: int = 2)
     arguments : key -> arguments; keys as in `unit`
     """
     from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
     kept = Partial.current.units if Partial.current else {}
     missing = {key: these for key, these in arguments.items() if key not in kept}
@@ -237,6 +237,8 @@ def units(compute: Callable, arguments: dict[str, tuple], *, processes: int = 2)
                 if Partial.current:
                     Partial.current.keep(key, done[key])
         except BaseException:
+            for child in active_children():  # else an interrupt waits for the runs under way, and may never come back
+                child.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [unit(key, done.get, key) for key in arguments]

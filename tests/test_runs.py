@@ -2,7 +2,11 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -382,3 +386,16 @@ def test_units_side_by_side_are_the_same_and_resume(tmp_path):
 def test_an_error_in_one_process_reaches_the_caller(tmp_path):
     with pytest.raises(DataError, match="there is no record of 'nothing'"):
         runs.units(runs.load, {"a": ("nothing",), "b": ("nothing",)})
+
+
+def test_an_interrupt_ends_the_runs_side_by_side_at_once():
+    code = "import time\nfrom lmtutor import runs\nprint('started', flush=True)\nruns.units(time.sleep, {'a': (300,), 'b': (300,)})"
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert run.stdout.readline() == "started\n"
+        time.sleep(5)  # until both sleep, or not quite: either way the interrupt has to end it
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode != 0 and "KeyboardInterrupt" in said

@@ -29,3 +29,25 @@ def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch):
 
     monkeypatch.setattr(ctypes, "CDLL", none)
     assert runtime.release_memory() is None
+
+
+def test_muon_makes_the_same_step_in_float32_where_bfloat16_would_be_emulated(monkeypatch):
+    import torch
+    from torch.optim import _muon
+
+    monkeypatch.setattr(_muon, "_zeropower_via_newtonschulz", _muon._zeropower_via_newtonschulz)  # put back afterwards
+    monkeypatch.setattr(runtime, "has_bf16", lambda: False)
+    matrices = [torch.randn(shape, generator=torch.Generator().manual_seed(0)) for shape in ((6, 6), (12, 5), (5, 12))]
+
+    def steps():
+        for matrix in matrices:
+            weight = torch.nn.Parameter(torch.zeros_like(matrix))
+            weight.grad = matrix.clone()
+            torch.optim.Muon([weight], lr=1.0, weight_decay=0.0).step()
+            yield weight.detach().clone()
+
+    before, inside = list(steps()), _muon._zeropower_via_newtonschulz
+    runtime.set_threads()
+    assert _muon._zeropower_via_newtonschulz is not inside
+    for one, other in zip(before, steps(), strict=True):
+        assert torch.allclose(one, other, atol=0.06) and not torch.equal(one, other)
