@@ -13,7 +13,8 @@ ROOMS = [
     {"tokens", "stats", "metrics", "costs", "runs", "assets"},
     {"model", "lora", "prompts", "llm", "data"},
     {"train", "score", "probes", "plots"},
-    {"pretrain", "finetune", "incontext"},
+    {"pretrain", "news", "finetune", "incontext"},
+    {"masked"},
     {"compare"},
     {"notebook", "exercises", "doctor", "cli", "__main__"},
 ]
