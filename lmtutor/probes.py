@@ -8,7 +8,8 @@ before "a word of this kind at all" (Schaeffer et al. 2023 on how a scoring rule
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -289,6 +290,97 @@ def repeated_tokens(model: torch.nn.Module, n_words: int, *, seed: int, n: int =
     scores = [w[:, :, at, at - length + 1].mean(dim=(0, 2)) for w in out.attentions]
     return {"copying": round((predicted == ids[:, length + 2 :]).float().mean().item(), 4),
             "prefix_matching": torch.stack(scores).cpu().numpy()}
+
+
+def key_value(world: tw.World, *, seed: int, back: int, pairs: int = 42, n: int = 200) -> Probe:
+    """Find a word by another: lists `item label ;`, in which each item has a label of its own, then one item once more.
+
+    The lists follow from `seed` and `pairs` alone, so the answers at two distances are answers about the same lists.
+
+    Parameters
+    ----------
+    back : int     the item that is asked for stands this many pairs, of three tokens each, before the end
+    pairs : int    in a list; 42 of them, `<eos>` and the item asked for are 128 tokens
+    n : int        lists
+
+    Returns
+    -------
+    Probe    each question's choices are the right label and up to 41 others of its list
+
+    Raises
+    ------
+    ConfigError    there are not enough words for so many pairs, or no pair stands so far back
+    """
+    items, labels = sorted(w for words in world.classes.values() for w in words), world.labels + world.new_labels
+    most = min(len(items), len(labels))
+    if not 2 <= pairs <= most:
+        raise ConfigError(f"pairs is {pairs}, allowed is 2 to {most}; 42 fill a context of 128 tokens")
+    if not 1 <= back <= pairs:
+        raise ConfigError(f"back is {back}, allowed is 1 to {pairs}, the pairs of a list; 1 is the last of them")
+    index = {w: i for i, w in enumerate(world.words)}
+    draws = tw.Draws(np.random.SeedSequence(seed, spawn_key=(2, zlib.crc32(b"key_value"))))
+    prompts, answers, choices = [], [], []
+    for _ in range(n):
+        keys, values = draws.sample(items, pairs), draws.sample(labels, pairs)
+        words = [w for key, value in zip(keys, values, strict=True) for w in (key, value, ";")]
+        answer = values.pop(pairs - back)
+        prompts.append([index[w] for w in (tw.EOS, *words, keys[pairs - back])])
+        answers.append(index[answer])
+        choices.append(sorted(index[w] for w in (answer, *draws.sample(values, min(pairs, 42) - 1))))
+    return Probe("key_value", prompts, np.array(answers), choices, 1 / min(pairs, 42))
+
+
+@contextmanager
+def without_heads(model: torch.nn.Module, heads: Sequence[tuple[int, int]], *, means: torch.Tensor | None = None) -> Iterator[None]:
+    """Inside the `with` block the given attention heads say nothing of their own.
+
+    What a head has gathered enters `o_proj`, the matrix that writes to the residual stream, as a stretch of numbers of its own;
+    that stretch is replaced by its mean, or by zeros.
+
+    Parameters
+    ----------
+    heads : list of (layer, head), both counted from 0
+    means : (layers, width) from `head_means`; None: zeros
+    """
+    size = model.config.head_dim
+
+    def silence(layer, head):
+        own = slice(head * size, (head + 1) * size)
+
+        def hook(_, inputs):
+            gathered = inputs[0].clone()  # (B, T, heads * size)
+            gathered[..., own] = 0 if means is None else means[layer, own]
+            return (gathered,)
+
+        return hook
+
+    shape = model.config.num_hidden_layers, model.config.num_attention_heads
+    for layer, head in heads:
+        if not (0 <= layer < shape[0] and 0 <= head < shape[1]):
+            raise ConfigError(f"there is no head {(layer, head)}; the model has {shape[0]} layers of {shape[1]} heads, counted from 0")
+    hooks = [model.model.layers[layer].self_attn.o_proj.register_forward_pre_hook(silence(layer, head)) for layer, head in heads]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.inference_mode()
+def head_means(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """What each head gathers on average over all positions of `ids` (B, T): (layers, width), head after head."""
+    means: list[torch.Tensor] = []
+
+    def hook(_, inputs):
+        means.append(inputs[0].mean(dim=(0, 1)))
+
+    hooks = [block.self_attn.o_proj.register_forward_pre_hook(hook) for block in model.model.layers]
+    try:
+        model(ids)
+    finally:
+        for h in hooks:
+            h.remove()
+    return torch.stack(means)
 
 
 def ngrams_in(stream: np.ndarray, sequences: list[Sequence[int]]) -> np.ndarray:

@@ -116,3 +116,58 @@ def test_repeated_tokens_sees_a_copying_head():
 def test_bad_arguments_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         probes.build(WORLD, seed=0, **settings)
+
+
+def test_a_key_value_list_gives_each_item_a_label_of_its_own_and_asks_for_the_one_so_far_back():
+    near, far = (probes.key_value(WORLD, seed=1, back=back, n=5) for back in (3, 40))
+    for a, b, answer in zip(near.prompts, far.prompts, far.answers, strict=True):
+        assert a[:-1] == b[:-1] and len(b) == 128  # the same lists
+        assert len(set(b[1:-1:3])) == len(set(b[2:-1:3])) == 42
+        assert b[-1 - 3 * 40] == b[-1] and b[-3 * 40] == answer
+    assert all(answer in chosen and len(set(chosen)) == 42 for answer, chosen in zip(far.answers, far.choices, strict=True))
+    assert probes.run(Oracle({"key_value": far}), {"key_value": far})["key_value"].accuracy == 1
+
+
+@pytest.mark.parametrize("settings, message", [
+    (dict(back=43), "back is 43, allowed is 1 to 42"),
+    (dict(back=1, pairs=161), "pairs is 161, allowed is 2 to 160"),
+])
+def test_a_pair_that_cannot_be_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        probes.key_value(WORLD, seed=1, **settings)
+
+
+def speaking_model():
+    model, generator = build(TinyConfig(vocab_size=len(WORLD.words), num_hidden_layers=2), seed=0).eval(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=generator))
+    return model
+
+
+@torch.no_grad()
+def test_a_silenced_head_is_one_whose_columns_of_the_output_matrix_are_zero_and_it_comes_back():
+    model, ids = speaking_model(), torch.arange(1, 31)[None]
+    before = model(ids).logits
+    with probes.without_heads(model, [(1, 2)]):
+        silenced = model(ids).logits
+    assert torch.equal(model(ids).logits, before) and not torch.allclose(silenced, before)
+    model.model.layers[1].self_attn.o_proj.weight[:, 64:96] = 0
+    assert torch.allclose(model(ids).logits, silenced, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_head_replaced_by_its_mean_changes_nothing_where_it_always_says_the_same():
+    model, ids = speaking_model(), torch.full((2, 1), 7)  # one position, twice the same word
+    before, means = model(ids).logits, probes.head_means(model, ids)
+    assert means.shape == (2, 96)
+    with probes.without_heads(model, [(0, 0), (1, 2)], means=means):
+        assert torch.allclose(model(ids).logits, before, atol=1e-5)
+
+
+def test_a_head_that_is_not_there_is_named_and_no_hook_stays():
+    model = speaking_model()
+    with pytest.raises(ConfigError, match=r"no head \(2, 0\); the model has 2 layers of 3 heads"):
+        with probes.without_heads(model, [(0, 0), (2, 0)]):
+            pass
+    assert not any(block.self_attn.o_proj._forward_pre_hooks for block in model.model.layers)
