@@ -75,6 +75,64 @@ def as_word(answer: Any) -> str:
 
 EXERCISES: list[Exercise] = []
 
+# Chapter 01: tokens
+
+
+def english_over_german() -> float:
+    """Exercise 01.3: tokens of German sentences, cut by a tokenizer that read English over one that read German."""
+    from lmtutor.data import parallel
+    from lmtutor.tokens import train_bpe
+
+    sentences = parallel.read()
+    made = [sum(map(len, train_bpe(sentences[language][:25], 400)(list(sentences["german"][25:]), verbose=False)["input_ids"]))
+            for language in ("english", "german")]
+    return made[0] / made[1]
+
+
+def own_tokenizer(answer: Any) -> bool | str:
+    """Exercise 01.4: functions that cut and join texts, with at most 2,048 tokens and fewer of them than byte pairs make."""
+    from lmtutor.news import read_news
+
+    if not (isinstance(answer, (list, tuple)) and len(answer) == 2 and all(map(callable, answer))):
+        return "give a pair of functions: answer = (encode, decode)"
+    encode, decode = answer
+    news = read_news(2048)
+    texts = news.texts["validation"]
+    cut = [list(encode(text)) for text in texts]
+    if not all(0 <= i < 2048 for row in cut for i in row):
+        return "an id is below 0 or above 2,047; at most 2,048 tokens are allowed"
+    foreign = ["\U0001f642 \u03a9\u03bc\u03ad\u03b3\u03b1 \u65e5\u672c\u8a9e", "  two  spaces\n\nand lines\n", "<eos>"]
+    backs = [decode(row) for row in cut + [encode(text) for text in foreign]]
+    if lost := sum(back != text for back, text in zip(backs, texts + foreign, strict=True)):
+        return f"{lost} of {len(backs)} texts don't come back as they were"
+    ours = sum(map(len, news.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]))
+    yours = sum(map(len, cut))
+    return yours < ours or f"it makes {yours:,} tokens of the validation articles, ours {ours:,}"
+
+
+EXERCISES += [
+    Exercise(
+        "01.1", 3, "What does an untrained model with 50,257 tokens pay for one, in bits?", number(math.log2(50257), within=0.02),
+        "every token has probability 1/50257; a nat is 1 / ln 2 bits",
+        "log2 of the vocabulary: as many yes-or-no questions as it takes to name one of the tokens",
+    ),
+    Exercise(
+        "01.2", 5, "Which share of SmolLM2-135M's weights is its vocabulary?", number(49152 * 576 / 134515008, within=0.005),
+        "tokens times width, once; both are in the chapter",
+        "about a fifth, in a model of this size; in one a thousand times larger the same matrix would be a small part",
+    ),
+    Exercise(
+        "01.3", 10, "How many times as many tokens does the English tokenizer make of German?", number(english_over_german, within=0.02),
+        "train_bpe(sentences['english'][:25], 400) and the same for German; count the tokens of sentences['german'][25:]",
+        "same language, same sentences, other text read: what the tokenizer has read makes that much of the difference",
+    ),
+    Exercise(
+        "01.4", 20, "Write a tokenizer that makes fewer tokens", own_tokenizer,
+        "tokenizers.models.BPE with ByteLevel(use_regex=False), so that pieces may reach over spaces; or another method",
+        "fewer tokens for the same vocabulary; whether a model learns more from them is another question",
+    ),
+]
+
 # Chapter 02: the transformer
 
 
@@ -241,6 +299,72 @@ EXERCISES += [
         "04.4", 20, "Fill blanks in a way of your own", own_filler,
         "def mine(pieces): ...; return log-probabilities (N, V); masked.Neighbours counts neighbours for you",
         "it beats frequency; now ask it about test articles beside the chapter's baselines",
+    ),
+]
+
+# Chapter 05: scale and cost
+
+
+def fewer_or_again(answer: Any) -> bool:
+    """Exercise 05.2: a quarter read once, or a sixteenth read 16 times with four times the steps."""
+    import numpy as np
+
+    from lmtutor import runs
+
+    fresh = [r["losses"] for r in runs.load("ch05_grid").results["runs"] if (r["width"], r["steps"]) == (96, 208)]
+    again = [r["losses"] for r in runs.load("ch05_repeats").results["runs"] if r["passes"] == 16]
+    return as_word(answer).casefold() == ("fresh" if np.mean(fresh) < np.mean(again) else "repeated")
+
+
+def highest_rate_loss() -> float:
+    """Exercise 05.3: validation loss of width 48 with the highest learning rate that the record tried."""
+    from lmtutor import runs
+
+    tried = [t for t in runs.load("ch05_grid").results["tuning"] if (t["width"], t["steps"]) == (48, 208)]
+    return max(tried, key=lambda t: t["rate"])["loss"]
+
+
+def plan_for_a_budget(answer: Any) -> bool | str:
+    """Exercise 05.4: weights and tokens for 1e13 FLOPs, near the best of the law that fits the nine runs."""
+    import numpy as np
+
+    from lmtutor import runs, scaling
+    from lmtutor.costs import Shape
+
+    weights, tokens = map(as_number, answer)
+    if not 0 < 6 * weights * tokens <= 1.01e13:
+        return f"6ND is {6 * weights * tokens:.3g}; it may be 1e13"
+    cells: dict[tuple[int, int], list[float]] = {}
+    for r in runs.load("ch05_grid").results["runs"]:
+        n = scaling.matrix_weights(Shape.of(scaling.sized(r["width"])))
+        cells.setdefault((n, r["tokens"]), []).append(np.mean(r["losses"]))
+    law = scaling.fit_law(*zip(*cells), [np.mean(losses) for losses in cells.values()])
+    if not 7e4 <= weights <= 1e7:
+        return "N may be from 70 thousand to 10 million"
+    sizes = np.geomspace(7e4, 1e7, 400)
+    return bool(law(weights, tokens) <= law(sizes, 1e13 / 6 / sizes).min() + 0.02)
+
+
+EXERCISES += [
+    Exercise(
+        "05.1", 3, "How many FLOPs does a model of 7 billion weights take with 20 tokens a weight?", number(5.88e21, within=3e19),
+        "C = 6 * N * D with D = 20 * N",
+        "about 6e21: a fiftieth of what GPT-3 took",
+    ),
+    Exercise(
+        "05.2", 5, "Which has the lower loss: a quarter of the text once, or a sixteenth 16 times?", Checker(fewer_or_again, "a word in quotes"),
+        "mean of r['losses'] in ch05_grid (width 96, steps 208) and in ch05_repeats (passes 16); answer 'fresh' or 'repeated'",
+        "the one did four times the computing, the other saw four times as many different articles: both are budgets",
+    ),
+    Exercise(
+        "05.3", 10, "What is the validation loss with the highest learning rate?", number(highest_rate_loss, within=0.1),
+        "pretrain_news(corpus, seed=100, model=scaling.sized(48), settings=scaling.settings(104, rate), rows=...)",
+        "compare it with the row of the table: a rate that is wrong for one of two models decides a comparison that nobody meant",
+    ),
+    Exercise(
+        "05.4", 20, "How would you spend 1e13 FLOPs?", Checker(plan_for_a_budget, "a pair (N, D)"),
+        "fit the law as in the chapter; for each N in the range, D is 1e13 / 6 / N; take the lowest",
+        "the law says so; two or three runs around it would say whether it is right",
     ),
 ]
 

@@ -13,8 +13,7 @@ ROOMS = [
     {"tokens", "stats", "metrics", "costs", "runs", "assets"},
     {"model", "lora", "prompts", "llm", "data"},
     {"train", "score", "probes", "plots"},
-    {"pretrain", "news", "finetune", "incontext"},
-    {"masked"},
+    {"pretrain", "news", "masked", "bits", "scaling", "finetune", "incontext"},
     {"compare"},
     {"notebook", "exercises", "doctor", "cli", "__main__"},
 ]
