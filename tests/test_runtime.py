@@ -1,6 +1,7 @@
 """runtime: memory goes back to the system where it can."""
 
 import ctypes
+import importlib.util
 import platform
 import subprocess
 import sys
@@ -35,7 +36,9 @@ def test_muon_makes_the_same_step_in_float32_where_bfloat16_would_be_emulated(mo
     import torch
     from torch.optim import _muon
 
-    monkeypatch.setattr(_muon, "_zeropower_via_newtonschulz", _muon._zeropower_via_newtonschulz)  # put back afterwards
+    untouched = importlib.util.module_from_spec(_muon.__spec__)  # another test's `set_threads` may have come first
+    _muon.__spec__.loader.exec_module(untouched)
+    monkeypatch.setattr(_muon, "_zeropower_via_newtonschulz", untouched._zeropower_via_newtonschulz)
     monkeypatch.setattr(runtime, "has_bf16", lambda: False)
     matrices = [torch.randn(shape, generator=torch.Generator().manual_seed(0)) for shape in ((6, 6), (12, 5), (5, 12))]
 
