@@ -302,6 +302,7 @@ EXERCISES += [
     ),
 ]
 
+
 # Chapter 05: scale and cost
 
 
@@ -365,6 +366,80 @@ EXERCISES += [
         "05.4", 20, "How would you spend 1e13 FLOPs?", Checker(plan_for_a_budget, "a pair (N, D)"),
         "fit the law as in the chapter; for each N in the range, D is 1e13 / 6 / N; take the lowest",
         "the law says so; two or three runs around it would say whether it is right",
+    ),
+]
+
+# Chapter 06: using a pre-trained model
+
+
+def nearest_in_repetition() -> str:
+    """Exercise 06.2: the decoder whose recorded texts of the real model repeat most nearly as much as real text."""
+    import numpy as np
+
+    from lmtutor import runs
+
+    texts = runs.load("ch06_texts").results["texts"]
+    share = {name: np.mean(found["repeated"]) for name, found in texts.items()}
+    real = share.pop("the real text")
+    return min(share, key=lambda name: abs(share[name] - real))
+
+
+@cache
+def adjectives_without_patterns() -> float:
+    """Exercise 06.3: adjectives of unseen pairs that the run without pattern documents translates rightly."""
+    from lmtutor import pretrain, uses
+
+    model, _, world = pretrain.load_checkpoint("no_patterns")
+    right = uses.tiny_world_uses(model, world, seed=pretrain.REPORTED, n_pairs=20)
+    return float(right["unseen pairs, adjective"].mean())
+
+
+def own_form(answer: Any) -> bool | str:
+    """Exercise 06.4: a form of a question that no document has, and that the released model answers."""
+    import numpy as np
+
+    from lmtutor import pretrain, uses
+
+    if not (isinstance(answer, tuple) and len(answer) == 2 and all(isinstance(part, str) for part in answer)):
+        return "give a pair of texts: what stands before the question and what stands after it"
+    before, after = (part.split() for part in answer)
+    if (" ".join(before), " ".join(after)) in uses.FORMS.values():
+        return "this form is in the chapter; find another one"
+    if before[-2:] == ["question", ":"] and after[-2:] == ["answer", ":"]:
+        return "both marks of the text are in it; do without one of them at least"
+    model, _, world = pretrain.load_checkpoint()
+    if unknown := [word for word in (*before, *after) if word not in world.words]:
+        return f"the world has no word {unknown[0]!r}; use its own, see world.words"
+    probe = uses.questions_in_form(world, "as in the text")
+    before, after = ([world.words.index(word) for word in part] for part in (before, after))
+    prompts = [[prompt[0], *before, *prompt[3:-2], *after] for prompt in probe.prompts]
+    share = np.mean(uses.by_length(model, prompts, 1)[:, 0] == probe.answers)
+    return bool(share >= 0.5) or f"the first word is right for {share:.0%} of the questions; half is asked for"
+
+
+EXERCISES += [
+    Exercise(
+        "06.1", 3, "What is the probability of the likeliest of 0.5, 0.3, 0.15, 0.05 after top-p with p = 0.75?",
+        number(0.625, within=0.005),
+        "0.5 alone holds less than 0.75, so one more token stays; then divide by what the two hold",
+        "two tokens stay, and 0.5 / 0.8 = 0.625: what was cut goes to those that stay, in proportion",
+    ),
+    Exercise(
+        "06.2", 5, "Which decoder's texts repeat most nearly as much as real text, on the real model?",
+        Checker(lambda answer: as_word(answer) == nearest_in_repetition(), "the decoder's name in quotes"),
+        "compare of_llm(name, 'repeated').mean() with of_llm('the real text', 'repeated').mean()",
+        "now compare the surprise: being near in one number does not make it near in the other",
+    ),
+    Exercise(
+        "06.3", 10, "How many adjectives does the run without pattern documents translate rightly?",
+        number(adjectives_without_patterns, within=0.05),
+        "uses.tiny_world_uses(model, world, seed=pretrain.REPORTED, n_pairs=20)['unseen pairs, adjective'].mean()",
+        "compare with the released run, which read less of the parallel text; but this is one run of each",
+    ),
+    Exercise(
+        "06.4", 20, "Find a form of your own that no document has and that the model answers", own_form,
+        "keep what stands right before the place of the answer, and change the rest",
+        "what works is what looks like a place where the text had an answer; change one word at a time to see which",
     ),
 ]
 
@@ -569,6 +644,7 @@ EXERCISES += [
         "the dev value chose the winner, so it flatters; the test value is the one to believe",
     ),
 ]
+
 
 # Chapter 15: head to head
 

@@ -13,7 +13,7 @@ ROOMS = [
     {"tokens", "stats", "metrics", "costs", "runs", "assets"},
     {"model", "lora", "prompts", "llm", "data"},
     {"train", "score", "probes", "plots"},
-    {"pretrain", "news", "masked", "bits", "scaling", "finetune", "incontext"},
+    {"pretrain", "news", "masked", "bits", "scaling", "finetune", "incontext", "uses"},
     {"compare"},
     {"notebook", "exercises", "doctor", "cli", "__main__"},
 ]
