@@ -372,8 +372,8 @@ EXERCISES += [
 # Chapter 06: using a pre-trained model
 
 
-def nearest_in_repetition() -> str:
-    """Exercise 06.2: the decoder whose recorded texts of the real model repeat most nearly as much as real text."""
+def nearest_in_repetition(answer: Any) -> bool:
+    """Exercise 06.2: a decoder whose recorded texts of the real model repeat as much as real text, or nearly the nearest to it."""
     import numpy as np
 
     from lmtutor import runs
@@ -381,7 +381,8 @@ def nearest_in_repetition() -> str:
     texts = runs.load("ch06_texts").results["texts"]
     share = {name: np.mean(found["repeated"]) for name, found in texts.items()}
     real = share.pop("the real text")
-    return min(share, key=lambda name: abs(share[name] - real))
+    away = {name: abs(one - real) for name, one in share.items()}
+    return away.get(as_word(answer), 1.0) <= min(away.values()) + 0.002  # 40 texts can't tell less apart
 
 
 @cache
@@ -426,7 +427,7 @@ EXERCISES += [
     ),
     Exercise(
         "06.2", 5, "Which decoder's texts repeat most nearly as much as real text, on the real model?",
-        Checker(lambda answer: as_word(answer) == nearest_in_repetition(), "the decoder's name in quotes"),
+        Checker(nearest_in_repetition, "the decoder's name in quotes"),
         "compare of_llm(name, 'repeated').mean() with of_llm('the real text', 'repeated').mean()",
         "now compare the surprise: being near in one number does not make it near in the other",
     ),
