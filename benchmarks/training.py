@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +41,11 @@ def peak(dtype: torch.dtype, n: int = 2048, seconds: float = 1.0) -> float:
     return done * 2 * n**3 / (time.perf_counter() - start) / 1e9
 
 
-def flops_per_token(model, rows) -> float:
-    """Forward and backward, counted by torch: matrix products only, as in the peak."""
-    ids = torch.from_numpy(rows[:16].astype(np.int64))
+def flops_per_token(loss_of: Callable[[torch.Tensor], torch.Tensor], ids: torch.Tensor) -> float:
+    """Forward and backward of a loss over inputs (B, T), counted by torch: matrix products only, as in the peak."""
     with FlopCounterMode(display=False) as counter:
-        logits = model(ids[:, :-1]).logits
-        torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).backward()
-    return counter.get_total_flops() / ids[:, 1:].numel()
+        loss_of(ids).backward()
+    return counter.get_total_flops() / ids.numel()
 
 
 def main() -> None:
@@ -60,7 +59,9 @@ def main() -> None:
     figures = {"stream_seconds_3M": round(time.perf_counter() - start, 2), "machine": runtime.machine(), "rounds": []}
 
     rows = pack(tinyworld.stream(world, STEPS * 16 * 129, seed=0), 128)
-    per_token = flops_per_token(build(TinyConfig(vocab_size=len(world.words)), seed=0), rows)
+    model = build(TinyConfig(vocab_size=len(world.words)), seed=0)
+    ids = torch.from_numpy(rows[:16, :-1].astype(np.int64))
+    per_token = flops_per_token(lambda x: torch.nn.functional.cross_entropy(model(x).logits.flatten(0, 1), x.flatten()), ids)
     for dtype in ["float32"] + ["bfloat16"] * runtime.has_bf16():
         for _ in range(ROUNDS):
             top = peak(getattr(torch, dtype))

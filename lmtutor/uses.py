@@ -33,7 +33,7 @@ ASKED = {  # three ways to put a question to SmolLM2; None: the chat template th
     "document": "Question: {question}\nAnswer:",
     "chat template": None,
 }
-FORMS = {  # words around a question of Tiny World; no document has the last three
+FORMS = {  # words around a question of Tiny World; documents have the first, and the second as its beginning
     "as in the text": ("question :", "answer :"),
     "no answer mark": ("question :", ""),
     "other marks": ("say :", "so :"),
