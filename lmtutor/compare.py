@@ -17,7 +17,7 @@ import numpy as np
 from lmtutor import costs, finetune, incontext, lora, runs, runtime, score
 from lmtutor.costs import Bill, Shape
 from lmtutor.errors import ConfigError, DataError, TrainingError
-from lmtutor.prompts import Item, Template, draw_demonstrations
+from lmtutor.prompts import Item, Template, draw_demonstrations, to_items
 
 TUNING_SEED = 1000      # of the labels drawn while a setting is chosen; never reported
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
@@ -421,6 +421,29 @@ def specialists(*, seeds: Sequence[int], budgets: Mapping[str, int], k: int, n_d
     return {"others_before": before, "tasks": tasks}
 
 
+def urgency_task() -> incontext.Task:
+    """Support tickets: low, normal or high urgency? Synthetic, see `lmtutor.data.tickets`."""
+    from lmtutor.data.tickets import LABELS, load_tickets
+
+    part = {name: tuple(to_items(rows, names=LABELS)) for name, rows in load_tickets().items()}
+    return incontext.Task("tickets", URGENCY_WORDINGS["labelled"], part["train"], part["validation"], part["test"], LABELS)
+
+
+def urgency(*, seeds: Sequence[int], budgets: Sequence[int], names: Sequence[str], model: str, dtype: str) -> dict:
+    """Chapter 07's record on support tickets: several ways, equally many settings tried for each."""
+    llm, tokenizer = _model(model, dtype)
+    bench = Bench(urgency_task(), URGENCY_WORDINGS, llm, tokenizer)
+    found = compare(bench, {n: list(seeds) for n in budgets}, names=names)
+    return {"labels": bench.task.labels, "truth": bench.truth(bench.task.test), "budgets": list(budgets), "n_dev": len(bench.task.dev),
+            "runs": found}
+
+
+URGENCY_WORDINGS = {
+    "labelled": Template("Ticket: {text}\nUrgency:", end="\n\n"),
+    "bare": Template("{text}\nPriority:", end="\n\n"),
+    "instruction": Template("Ticket: {text}\nUrgency:", end="\n\n", instruction="Say whether the urgency of each support ticket is low, normal or high.\n\n"),
+    "question": Template("{text}\nQuestion: Is the urgency of this ticket low, normal or high?\nAnswer:", end="\n\n"),
+}
 SHORT = ("opposites", "capitals", "plurals", "past_tense", "english_french")
 
 

@@ -542,6 +542,77 @@ EXERCISES += [
     ),
 ]
 
+# Chapter 08: what moves, how far, and what is lost
+
+
+def most_lost_probe(answer: Any) -> bool:
+    """Exercise 08.2: the probe that loses most when facts about people are taught with full fine-tuning."""
+    import numpy as np
+
+    from lmtutor import runs
+
+    found = runs.load("ch08_ways").results
+    rows = [r["left"] for r in found["runs"] if (r["lesson"], r["way"]) == ("people", "full")]
+    lost = {name: found["before"][name] - np.mean([row[name] for row in rows]) for name in rows[0]}
+    return as_word(answer) == max(lost, key=lost.get)
+
+
+def taught_people(seed: int, **settings) -> tuple[float, float]:
+    """Teach facts about 20 people to the released model in a way of one's own: (learned, kept), fractions."""
+    import numpy as np
+
+    from lmtutor import forgetting, pretrain, probes
+
+    model, _, world = pretrain.load_checkpoint()
+    new = forgetting.lesson(world, "people", "test", seed=seed)
+    model, _ = forgetting.teach(model, new.rows, seed=seed, old=forgetting.old_text(world.seed), **settings)
+    asked = {name: forgetting.asked_again(world.seed)[name] for name in forgetting.KNOWN}
+    found = probes.run(model, {"new": new.asked, **asked})
+    return float(found["new"].free.mean()), float(np.mean([found[name].accuracy for name in forgetting.KNOWN]))
+
+
+@cache
+def kept_with_more_replay() -> float:
+    """Exercise 08.3: what is kept with 30% replay at the recorded learning rate."""
+    from lmtutor import runs
+
+    lr = next(r["lr"] for r in runs.load("ch08_ways").results["runs"] if (r["lesson"], r["way"]) == ("people", "full"))
+    return taught_people(50, lr=lr, replay=0.3)[1]
+
+
+def learns_and_keeps(answer: Any) -> bool | str:
+    """Exercise 08.4: settings that learn 95% and keep 97% on a seed that the reader did not choose."""
+    allowed = {"lr", "rank", "replay", "steps"}
+    if not isinstance(answer, dict) or "lr" not in answer or set(answer) - allowed:
+        return f"give a dictionary with lr and perhaps {', '.join(sorted(allowed - {'lr'}))}"
+    if answer.get("steps", 120) > 240:
+        return "at most 240 steps"
+    learned, kept = taught_people(1061, **answer)
+    return (learned >= 0.95 and kept >= 0.97) or f"on the check's seed it learns {learned:.0%} and keeps {kept:.0%}"
+
+
+EXERCISES += [
+    Exercise(
+        "08.1", 3, "What is the gradient at the logit of the right word?", number(-0.3, within=1e-6), "p - y, with y = 1 for the right word",
+        "0.7 - 1: below zero, so a step against the gradient raises this logit",
+    ),
+    Exercise(
+        "08.2", 5, "Which probe lost most after people, full?", Checker(most_lost_probe, "a word in quotes"),
+        "compare record.results['before'][name] with the mean of r['left'][name] over of(chosen, 'people', 'full')",
+        "the new facts are told in the words of the old ones",
+    ),
+    Exercise(
+        "08.3", 10, "What is kept with 30% replay?", number(kept_with_more_replay, within=0.012),
+        "forgetting.teach(..., lr=best['people', 'full'], replay=0.3, old=old, seed=50), then the mean accuracy of the KNOWN probes",
+        "compare with 10%: this is what the further fifth of old text bought on this seed",
+    ),
+    Exercise(
+        "08.4", 20, "Settings that learn 95% and keep 97%", Checker(learns_and_keeps, "a dictionary"),
+        "a lower rate than the one that was best for the lesson alone, and some replay",
+        "found by looking at both sides of the bill; the rate that learns most is not it",
+    ),
+]
+
 # Chapter 09: LoRA on a real model
 
 
@@ -585,7 +656,7 @@ EXERCISES += [
         "a training that sounds expensive is soon paid back where there are many queries",
     ),
     Exercise(
-        "09.3", 10, "What does LoRA of rank 1 reach on the test articles?", number_between(0.8, 1.0),
+        "09.3", 10, "What does LoRA of rank 1 reach on the test articles?", number_between(0.7, 1.0),
         "fit_lora(news, shown, lr=best['bbc'], rank=1, seed=7), then right(news, classifier).mean() and lora.detach",
         "the rank is a size, not a dose: this task needs few directions",
     ),
@@ -593,6 +664,76 @@ EXERCISES += [
         "09.4", 20, "Find a small update that learns the topics and keeps the opposites", small_update,
         "lower the rank, or train fewer layers with Reader(..., layers=4); measure everything on the same adapted model",
         "a quarter of the weights or fewer did it here: the size of an update is a setting like any other",
+    ),
+]
+
+# Chapter 10: from continuing to answering
+
+
+@cache
+def keys_of_others() -> float:
+    """Exercise 10.2: share of LoRA's answers about untold topics that name the key of a taught one."""
+    from lmtutor import assistant, runs
+    from lmtutor.data import support
+
+    found, taught = runs.load("ch10_desk").results["runs"], support.split()["taught"]
+    said = [text for run in found for text in run["untold"]["said"]]
+    return sum(any(assistant.names_key(text, topic) for topic in taught) for text in said) / len(said)
+
+
+@cache
+def swapped_marks() -> float:
+    """Exercise 10.3: right answers of a model tuned on 48 chats when the marks of the turns are swapped."""
+    import numpy as np
+
+    from lmtutor import knowledge, pretrain, runs, sft
+
+    model, _, world = pretrain.load_checkpoint()
+    turns, _ = knowledge.chats(world, knowledge.people_of(world, "train"))
+    drawn = np.random.default_rng(50).permutation(len(turns))[:48]
+    sft.fine_tune(model, sft.example_rows(knowledge.ids_of(world, [turns[i] for i in drawn])), lr=1e-3, steps=60, seed=50)
+    asked, attributes = knowledge.chats(world, knowledge.people_of(world, "test"))
+    swapped = [([p[0], p[-1], *p[2:-1], p[1]], a) for p, a in asked]
+    return float(runs.from_digits(knowledge.free_answers(model, knowledge.as_probe(world, swapped, attributes))).mean())
+
+
+def blind_judgement(answer: Any) -> bool | str:
+    """Exercise 10.4: a filled sheet with the order of its answers."""
+    from lmtutor import assistant
+    from lmtutor.errors import DataError
+
+    if not isinstance(answer, tuple) or len(answer) != 2 or not all(isinstance(part, list) for part in answer):
+        return "give the pair (sheet, first)"
+    sheet, first = answer
+    if len(sheet) < 12 or len(first) != len(sheet):
+        return f"the sheet has {len(sheet)} rows; judge all twelve"
+    try:
+        counts = assistant.ab_result(sheet, first)
+    except (DataError, KeyError, TypeError) as problem:
+        return str(problem)
+    print(f"LoRA better {counts['one']}, the sentence in the prompt better {counts['other']}, same {counts['same']}")
+    return True
+
+
+EXERCISES += [
+    Exercise(
+        "10.1", 3, "How many tokens are asked for?", number(4, within=0), "the answer's, each of them, the end mark too",
+        "the first is foretold from the last token of the prompt, the end mark from the answer's last word",
+    ),
+    Exercise(
+        "10.2", 5, "Which share of answers about untold topics names a taught topic's key?", number(keys_of_others, within=0.01),
+        "any(assistant.names_key(text, topic) for topic in topics['taught']) for each text of r['untold']['said']",
+        "it answers with what it has; recall has no way to find nothing",
+    ),
+    Exercise(
+        "10.3", 10, "What is right when the marks of the turns are swapped?", number(swapped_marks, within=0.12),
+        "prompts are [<eos>, user, question ..., assistant]; exchange places 1 and -1, then knowledge.as_probe and free_answers",
+        "a template is part of what was learned: ask a tuned model in the very form it was tuned with",
+    ),
+    Exercise(
+        "10.4", 20, "Judge twelve pairs of answers blind", blind_judgement,
+        "row['better'] = 'A', 'B' or 'same' for each row of the sheet",
+        "now look at the questions on which you and the key disagree",
     ),
 ]
 

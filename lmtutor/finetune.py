@@ -595,6 +595,22 @@ def fit_lora(reader: Reader, shown: Sequence[Item], *, lr: float, seed: int, ran
     return adapted, classifier, history
 
 
+def go_on_with_lora(reader: Reader, shown: Sequence[Item], *, checkpoint: str | Path, **settings):
+    """`fit_lora` that may be stopped at any moment: the model is then as it was, without an update, and can be used.
+
+    Called again with the same arguments it goes on from `checkpoint`, which is written every five seconds of training and
+    deleted at the end.
+    """
+    lora.take_off(reader.lm)
+    try:
+        found = fit_lora(reader, shown, checkpoint=checkpoint, checkpoint_seconds=5, **settings)
+    except BaseException:
+        lora.take_off(reader.lm)
+        raise
+    Path(checkpoint).unlink(missing_ok=True)
+    return found
+
+
 @contextlib.contextmanager
 def _for_short_texts(adapted, lm, *, autocast):
     """Two things that slow the training of short texts on a processor, switched off while it lasts.

@@ -94,6 +94,25 @@ def detach(model: PeftModel) -> nn.Module:
     return model.unload()
 
 
+def take_off(model: nn.Module) -> int:
+    """Take every update off a model that has them inside, whoever put them there: what an interrupt may have left.
+
+    Returns
+    -------
+    int    how many matrices had one; the model is then as it was
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    held = [(name, module) for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)]
+    for name, module in held:
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, module.get_base_layer())
+    for left in ("peft_config", "_hf_peft_config_loaded"):
+        if left in vars(model):
+            delattr(model, left)
+    return len(held)
+
+
 def merge(model: PeftModel) -> nn.Module:
     """Add the active update to the weights for good: (alpha / r) B A into each W. The model is changed in place."""
     return model.merge_and_unload()

@@ -124,3 +124,49 @@ def percent_axis(ax: Axes, label: str = "accuracy") -> None:
     ax.set_ylim(-0.02, 1.02)
     ax.set_ylabel(label)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def moving(ax: Axes, paths: dict[str, Sequence[tuple[float, float]]], *, alt: str, seconds: float = 5.0):
+    """A figure in which dots walk along paths, once and again at each click; its last picture stays.
+
+    It is SVG within the page and moves without a script. The figure is closed, since it is shown here.
+
+    Parameters
+    ----------
+    paths : name -> (T, 2) points in the axes' units; each path is drawn thin, in the order of the book's colours
+    alt : str    what a reader who can't see the figure should know
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
+    import io
+    import re
+    from html import escape
+
+    import matplotlib.pyplot as plt
+    import numpy as np
+    from IPython.display import HTML
+
+    fig = ax.figure
+    for colour, (name, points) in zip(COLOURS, paths.items(), strict=False):
+        x, y = np.asarray(points, float).T
+        ax.plot(x, y, color=colour, linestyle="-", linewidth=1, alpha=0.7, label=name)
+        ax.plot(x[:1], y[:1], "o", color=colour, markersize=8, gid=f"walks-{name}", clip_on=False)
+    ax.legend(loc="upper right", fontsize="small")
+    fig.set_dpi(72)  # SVG's own, so that pixels are its units
+    fig.draw_without_rendering()
+    text = io.StringIO()
+    fig.savefig(text, format="svg", metadata={"Date": None})
+    drawn = text.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    for name, points in paths.items():
+        at = ax.transData.transform(np.asarray(points, float))
+        steps = ";".join(f"{x:.1f} {-y:.1f}" for x, y in at - at[0])
+        walk = (f'<animateTransform attributeName="transform" type="translate" values="{steps}" dur="{seconds}s" '
+                'begin="0s;WALK.click" fill="freeze"/>')
+        drawn = drawn.replace(f'<g id="walks-{name}">', f'<g id="walks-{name}">{walk}')
+    own = "walk-" + re.sub(r"\W+", "-", "-".join(paths))
+    drawn = drawn.replace("WALK", own).replace("<svg ", f'<svg id="{own}" role="img" aria-label="{escape(alt)}" style="max-width: 100%; height: auto" ', 1)
+    plt.close(fig)
+    return HTML(f"<figure>{drawn}</figure>")

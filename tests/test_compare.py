@@ -144,3 +144,11 @@ def test_bad_input_is_one_line(bench, call, message):
     with pytest.raises((ConfigError, DataError), match=message) as error:
         call(bench)
     assert "\n" not in str(error.value)
+
+
+def test_urgency_is_a_choice_of_three_and_no_ticket_is_in_two_parts():
+    task = cp.urgency_task()
+    parts = [{item.text for item in part} for part in (task.pool, task.dev, task.test)]
+    assert task.labels == ("low", "normal", "high") and len(task.test) >= 130
+    assert not parts[0] & parts[2] and not parts[1] & parts[2] and not parts[0] & parts[1]
+    assert all("{text}" in wording.query for wording in cp.URGENCY_WORDINGS.values())

@@ -12,9 +12,9 @@ ROOMS = [
     {"runtime"},
     {"tokens", "stats", "metrics", "costs", "runs", "assets"},
     {"model", "lora", "prompts", "llm", "data"},
-    {"train", "score", "probes", "plots"},
+    {"train", "score", "sft", "probes", "plots"},
     {"pretrain", "news", "masked", "bits", "scaling", "finetune", "incontext", "uses"},
-    {"compare"},
+    {"compare", "forgetting", "knowledge", "quantize", "assistant"},
     {"notebook", "exercises", "doctor", "cli", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}

@@ -1,0 +1,42 @@
+"""Questions to the support desk of a bicycle hire that doesn't exist, with answers: synthetic, written for this book.
+
+The facts are arbitrary on purpose. Nobody can guess them and no model has read them, so a right answer was learned here.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FILE = Path(__file__).with_name("support") / "support.tsv"
+TAUGHT = 0.75  # share of the topics that a model is trained on
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One fact of the company."""
+
+    name: str
+    policy: str                 # the fact as a sentence of the handbook
+    questions: tuple[str, ...]  # four wordings: two to learn from, one to choose settings on, one to report, the least like the others
+    answer: str
+    key: str                    # the part of the answer that is checked: "17 crowns"
+
+
+@cache
+def read() -> tuple[Topic, ...]:
+    """All topics, in the order of the file. A language model wrote them; a test checks keys and repetitions."""
+    with open(FILE, encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return tuple(Topic(row["topic"], row["policy"], tuple(row[f"question{i}"] for i in (1, 2, 3, 4)), row["answer"], row["key"])
+                     for row in rows)
+
+
+def split() -> dict[str, list[Topic]]:
+    """Topics to `teach` and topics that stay `untold`, by the SHA-256 of their names: a quarter is never trained on."""
+    ranked = sorted(read(), key=lambda topic: hashlib.sha256(topic.name.encode()).hexdigest())
+    n = round(TAUGHT * len(ranked))
+    return {"taught": ranked[:n], "untold": ranked[n:]}
