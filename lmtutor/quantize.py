@@ -33,7 +33,7 @@ class Scheme:
         return self.bits + (16 / self.group if self.group else 0)
 
 
-SCHEMES = {  # the built-in model's own weights went through 4 bits once (Q4_1), so rounding to 4 bits again costs little
+SCHEMES = {  # the built-in model's own weights went through 4 bits once, by another rule (Q4_1)
     "16 bits": None,
     "8 bits, a scale a row": Scheme(8),
     "4 bits, a scale for 32": Scheme(4, 32),
