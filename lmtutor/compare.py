@@ -33,6 +33,13 @@ REVIEW_WORDINGS = {
     "instruction": replace(incontext.REVIEW, instruction="Say whether each review is negative, neutral or positive.\n\n"),
     "question": Template("{text}\nQuestion: Is this review negative, neutral or positive?\nAnswer:", end="\n\n"),
 }
+URGENCY_WORDINGS = {
+    "labelled": Template("Ticket: {text}\nUrgency:", end="\n\n"),
+    "bare": Template("{text}\nPriority:", end="\n\n"),
+    "instruction": Template("Ticket: {text}\nUrgency:", end="\n\n",
+                            instruction="Say whether the urgency of each support ticket is low, normal or high.\n\n"),
+    "question": Template("{text}\nQuestion: Is the urgency of this ticket low, normal or high?\nAnswer:", end="\n\n"),
+}
 
 
 class Bench:
@@ -438,12 +445,6 @@ def urgency(*, seeds: Sequence[int], budgets: Sequence[int], names: Sequence[str
             "runs": found}
 
 
-URGENCY_WORDINGS = {
-    "labelled": Template("Ticket: {text}\nUrgency:", end="\n\n"),
-    "bare": Template("{text}\nPriority:", end="\n\n"),
-    "instruction": Template("Ticket: {text}\nUrgency:", end="\n\n", instruction="Say whether the urgency of each support ticket is low, normal or high.\n\n"),
-    "question": Template("{text}\nQuestion: Is the urgency of this ticket low, normal or high?\nAnswer:", end="\n\n"),
-}
 SHORT = ("opposites", "capitals", "plurals", "past_tense", "english_french")
 
 

@@ -195,7 +195,8 @@ def one_run(name: str, way: str, lr: float, seed: int, part: str) -> dict:
     found = probes.run(model, {"new": new.asked, **asked_again(world.seed)})
     right = getattr(found.pop("new"), new.scored)
     return {"right": runs.as_digits(right), "loss": round(float(np.mean(history.loss[-10:])), 5), "seconds": round(history.seconds, 1),
-            "left": {k: round(found[k].accuracy, 4) for k in KNOWN}, "others": {k: round(found[k].accuracy, 4) for k in found if k not in KNOWN},
+            "left": {k: round(found[k].accuracy, 4) for k in KNOWN},
+            "others": {k: round(found[k].accuracy, 4) for k in found if k not in KNOWN},
             "moved": {k: round(v, 5) for k, v in moved(before, model).items()}}
 
 
@@ -221,7 +222,8 @@ def ways(*, seeds: Sequence[int], tuning_seeds: Sequence[int], lessons: Sequence
     """Chapter 08's record: every way at every learning rate on tuning seeds (dev reviews, other people); then the best of
     each, by what was learned and nothing else, on fresh seeds (test reviews)."""
     cells = [(name, way, lr) for name in lessons for way in (*WAYS, *([HEAD] if name == "moods" else [])) for lr in RATES]
-    grid = runs.units(one_run, {f"{name} {way} lr={lr:g} seed={s} dev": (name, way, lr, s, "dev") for name, way, lr in cells for s in tuning_seeds})
+    grid = runs.units(one_run, {f"{name} {way} lr={lr:g} seed={s} dev": (name, way, lr, s, "dev")
+                                for name, way, lr in cells for s in tuning_seeds})
     of = {}
     for (name, way, lr, seed), found in zip(((*cell, s) for cell in cells for s in tuning_seeds), grid, strict=True):
         of.setdefault((name, way), {}).setdefault(lr, []).append(runs.from_digits(found["right"]).mean() if "right" in found else 0.0)
@@ -277,7 +279,8 @@ def restraint(*, seeds: Sequence[int], tuning_seeds: Sequence[int], lessons: Seq
     wanted = {f"{name} {BLOCKS} lr={lr:g} seed={s} dev": (name, BLOCKS, lr, s, "dev") for name, lr, s in cells}
     grid = grid + [{"lesson": name, "way": BLOCKS, "lr": lr, "seed": s} | found
                    for (name, lr, s), found in zip(cells, runs.units(restrained_run, wanted), strict=True)]
-    chosen = {(name, way): lowest_near_best([r for r in grid if (r["lesson"], r["way"]) == (name, way)]) for name in lessons for way in RESTRAINED}
+    chosen = {(name, way): lowest_near_best([r for r in grid if (r["lesson"], r["way"]) == (name, way)])
+              for name in lessons for way in RESTRAINED}
     wanted = {f"{name} {way} lr={lr:g} seed={s} test": (name, way, lr, s, "test") for (name, way), lr in chosen.items() for s in seeds}
     return {"grid": [row for row in grid if row["way"] == BLOCKS],
             "runs": [dict(zip(("lesson", "way", "lr", "seed"), args, strict=False)) | found
@@ -300,7 +303,8 @@ def long_run(seed: int, n_labels: int, lr: float) -> dict:
     """
     model, _, world = pretrain.load_checkpoint()
     parts = {part: lesson(world, "moods", part, seed=seed, n_labels=n_labels) for part in ("dev", "test")}
-    held = {part: sft.example_rows([(q, [a]) for q, a in zip(one.asked.prompts, one.asked.answers, strict=True)]) for part, one in parts.items()}
+    held = {part: sft.example_rows([(q, [a]) for q, a in zip(one.asked.prompts, one.asked.answers, strict=True)])
+            for part, one in parts.items()}
 
     def look(model, step):
         return {"dev": float(sft.held_out_loss(model, held["dev"]).mean()), "test": sft.held_out_loss(model, held["test"]).round(4).tolist(),

@@ -95,7 +95,8 @@ def learn_format(start: str, n: int, ask_prompt: bool, lr: float, seed: int, par
     practised = [turns[i] for i in chosen] or turns
     about = [tw.ATTRIBUTES[i % len(tw.ATTRIBUTES)] for i in chosen] or [a for _ in turns[::4] for a in tw.ATTRIBUTES]
     answers = sft.held_out_loss(model, sft.example_rows(ids_of(world, asked)))
-    return {"right": free_answers(model, as_probe(world, asked, attributes)), "practised": free_answers(model, as_probe(world, practised, about)), "loss": round(float(answers.mean()), 4),
+    return {"right": free_answers(model, as_probe(world, asked, attributes)),
+            "practised": free_answers(model, as_probe(world, practised, about)), "loss": round(float(answers.mean()), 4),
             "ends": round(share_that_ends(model, world, asked), 4),
             "left": {k: round(r.accuracy, 4) for k, r in probes.run(model, {k: asked_again(world.seed)[k] for k in KNOWN}).items()}}
 
@@ -342,7 +343,8 @@ def new_facts(*, seeds: Sequence[int], tuning_seeds: Sequence[int]) -> dict:
     people's facts, by how many are named right in the form in which they were taught."""
     tuning = {f"tune {taught} {lr:g} {s}": (taught, lr, s) for taught in TAUGHT for lr in RATES for s in tuning_seeds}
     found = runs.units(learn_facts, tuning)
-    own = [one | {"right": one["question" if "questions" in args[0] else "statement"]} for args, one in zip(tuning.values(), found, strict=True)]
+    own = [one | {"right": one["question" if "questions" in args[0] else "statement"]}
+           for args, one in zip(tuning.values(), found, strict=True)]
     best = chosen_rates(TAUGHT, own, len(tuning_seeds))
     ways = {**{taught: best[taught] for taught in TAUGHT}, "in the prompt": 0.0, "nothing": 0.0}
     wanted = {f"{taught} seed={s}": (taught, lr, s) for taught, lr in ways.items() for s in seeds}

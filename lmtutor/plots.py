@@ -56,12 +56,12 @@ def use_style(salt: str = "lmtutor") -> None:
         set_matplotlib_formats("svg", metadata={"Date": None})
 
 
-def chance_line(ax: Axes, y: float, label: str = "chance") -> None:
-    """Draw a reference (chance, majority class, a bound) across the axes and name it at its right end."""
+def chance_line(ax: Axes, y: float, label: str = "chance", *, below: bool = False) -> None:
+    """Draw a reference (chance, majority class, a bound) across the axes and name it at its right end, above it or below."""
     ax.axhline(y, color=GREY, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     ax.annotate(
-        label, (1, y), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-        ha="right", va="bottom", color=GREY, fontsize="small",
+        label, (1, y), xycoords=("axes fraction", "data"), xytext=(-2, -2 if below else 2), textcoords="offset points",
+        ha="right", va="top" if below else "bottom", color=GREY, fontsize="small",
     )  # fmt: skip
 
 

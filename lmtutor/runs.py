@@ -210,19 +210,21 @@ def unit(key: str, compute: Callable, *args, **kwargs) -> Any:
     return result
 
 
-def units(compute: Callable, arguments: dict[str, tuple], *, processes: int = 2) -> list[Any]:
+def units(compute: Callable, arguments: dict[str, tuple], *, processes: int | None = None) -> list[Any]:
     """`unit` for many: the results of `compute(*arguments[key])`, in order, worked out side by side.
 
-    Small models keep one core busy and gain little from a second, so a sweep runs two of them, one thread each.
+    Small models keep one core busy and gain little from a second, so a sweep runs one on each core, one thread each.
 
     Parameters
     ----------
     compute : a function at the top of a module, as other processes have to import it
     arguments : key -> arguments; keys as in `unit`
+    processes : int    at a time; None: as many as there are cores
     """
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import active_children, get_context
 
+    processes = processes or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
     kept = Partial.current.units if Partial.current else {}
     missing = {key: these for key, these in arguments.items() if key not in kept}
     if len(missing) < 2 or processes < 2:
