@@ -788,6 +788,151 @@ EXERCISES += [
 ]
 
 
+# Chapter 12: where learning from the prompt comes from
+
+
+def sooner_by() -> float:
+    """Exercise 12.2: by how many steps one smeared layer jumps before two layers do, on average over the recorded seeds."""
+    from lmtutor import induction, runs
+
+    told = runs.load("ch12_induction")
+
+    def jump(kind, seed):
+        curve = told.results["runs"][f"{kind} {seed}"]["curve"]
+        return induction.jump([x["step"] for x in curve], [x["accuracy"] for x in curve], half=curve[-1]["accuracy"] / 2)
+
+    gaps = [jump("two layers", seed) - jump("one layer, smeared", seed) for seed in told.seeds]
+    return sum(gaps) / len(gaps)
+
+
+def finds_places(answer: Any) -> bool | str:
+    """Exercise 12.3: the reader's function, on rows in which tokens come back several times."""
+    import torch
+
+    if not callable(answer):
+        return "give the function itself, without calling it"
+    for row in ([3, 1, 3, 1, 3], [5, 5, 5], [1, 2, 3, 1, 2]):
+        ids = torch.tensor(row)
+        given, n = answer(ids), len(row)
+        if not torch.is_tensor(given) or given.dtype != torch.bool or given.shape != (n, n):
+            return f"return a bool tensor of shape ({n}, {n}) for a row of {n} tokens"
+        right = [[0 < key <= place and row[key - 1] == row[place] for key in range(n)] for place in range(n)]
+        if given.tolist() != right:
+            return f"for {row} it is not right yet; place 0 has no predecessor, and nothing after a place has been read"
+    return True
+
+
+def own_switch(answer: Any) -> bool | str:
+    """Exercise 12.4: what the reader expected of a switch of their own, what was seen, and the onsets."""
+    if not isinstance(answer, dict) or set(answer) != {"expected", "seen", "onsets"}:
+        return "give a dict with 'expected', 'seen' and 'onsets'"
+    if min(len(as_word(answer[key]).split()) for key in ("expected", "seen")) < 4:
+        return "say in a sentence what you expected, and in another what you saw"
+    if not isinstance(answer["onsets"], (list, tuple)) or len(answer["onsets"]) < 2:
+        return "one seed says little about an onset: give at least two"
+    return all(one is None or as_number(one) > 0 for one in answer["onsets"])
+
+
+EXERCISES += [
+    Exercise(
+        "12.1", 2, "What does guessing among the row's other tokens get?", number(1 / 15, within=0.001),
+        "sixteen tokens, less the present one", "it is the dashed line: what knowing the row without matching is worth",
+    ),
+    Exercise(
+        "12.2", 5, "By how many steps does one smeared layer jump before two layers do?", number(sooner_by, within=15),
+        "the mean over the seeds of half_way('two layers', s)[0] - half_way('one layer, smeared', s)[0]",
+        "smearing hands each place its predecessor from the first step on; a head of the first layer has to learn it",
+    ),
+    Exercise(
+        "12.3", 10, "Write the places that an induction head should look at", finds_places,
+        "compare ids[:, None] with ids[None, :-1], shifted by one place; then keep what lies in the past",
+        "with this table any head can be scored, in any model whose attention can be read",
+    ),
+    Exercise(
+        "12.4", 20, "Switch off something of your own", own_switch,
+        "origins.SWITCHES['mine'] = Variant('...', stream={'without': ('echo',)}), then origins.learn(seed, 'mine', 420, ...)",
+        "what you said before you looked is worth more than what one can say afterwards",
+    ),
+]
+
+
+# Chapter 14: dialogue, completion and cost
+
+
+def own_policy(answer: Any) -> bool | str:
+    """Exercise 14.3: a policy of the reader's own, on dialogues that are not in the record."""
+    from lmtutor import dialogue, llm
+    from lmtutor.uses import holds
+
+    if not callable(answer):
+        return "give the function itself, without calling it"
+    if answer in dialogue.POLICIES.values():
+        return "that is one of the book's own; write another"
+    tokenizer, room, kept = llm.load_llm()[1], 160, {"own": 0, "nearest": 0}
+    for seed in range(200, 220):
+        talk = dialogue.script(seed)
+        size = dialogue.sizes(tokenizer, talk.turns)
+        for name, (value, _, _, _) in talk.facts.items():
+            for who, policy in (("own", answer), ("nearest", dialogue.keep_nearest)):
+                found = policy(talk.turns, dialogue.KINDS[name].question, size, room)
+                if not isinstance(found, dialogue.Kept) or found.notes or len(set(found.turns)) < len(found.turns):
+                    return "return dialogue.Kept(turns=(...)) with the places of whole turns, each once, and no notes"
+                if sum(size[i] for i in found.turns) > room:
+                    return f"it took more than the room: {sum(size[i] for i in found.turns)} tokens of {room}"
+                kept[who] += any(holds(talk.turns[i].user, value) for i in found.turns)
+    return kept["own"] > kept["nearest"] or f"it keeps {kept['own']} of 120 facts, the nearest turns keep {kept['nearest']}"
+
+
+EXERCISES += [
+    Exercise(
+        "14.1", 3, "By which factor are fewer tokens read when the demonstrations are kept?", number(40.0, within=0.1),
+        "all tokens of the prompt, divided by those of the question alone",
+        "(41 * 98 + 103) / 103: that is why the published cost of a GPT-3 query depends so much on what is kept",
+    ),
+    Exercise(
+        "14.2", 10, "How much less does one offered word save than three?", number_between(0.07, 0.16),
+        "for each of the ten: saved(keyboard, scores, text) - saved(keyboard, scores, text, offers=1); then the mean",
+        "the second and third word are worth a good deal, as the first is so often not the one that was meant",
+    ),
+    Exercise(
+        "14.3", 20, "Write a policy that keeps the asked fact more often than the nearest turns", own_policy,
+        "a question about a city could also look for turns with other words: lived, moved, home",
+        "what a search finds depends on the words that it looks for; more of them, or word vectors, find more",
+    ),
+]
+
+
+# Chapter 14, its last section: from the prompt into the weights
+
+
+def two_prompts(answer: Any) -> bool | str:
+    """Exercise 14.4: a model with two mappings baked in that still knows its facts."""
+    import torch
+
+    from lmtutor import forgetting, handover, pretrain, probes
+    from lmtutor.data import tinyworld
+
+    if not isinstance(answer, torch.nn.Module) or not hasattr(answer, "lm_head"):
+        return "give the model itself"
+    world = tinyworld.World(seed=pretrain.metrics()["seed"])
+    asked = {"facts": forgetting.asked_again(world.seed)["facts"]}
+    for seed in (50, 51):
+        told = handover.mapping(world, "practised classes", 0, seed=seed)
+        asked[str(seed)] = handover.as_probe(world, told, [], told.labels)
+    free = {name: result.free for name, result in probes.run(answer, asked).items()}
+    if min(free["50"].sum(), free["51"].sum()) < 6:
+        return f"of eight words each it has {free['50'].sum()} and {free['51'].sum()} right; six are wanted of both"
+    return bool(free["facts"].mean() >= 0.9) or f"it names {free['facts'].mean():.0%} of the facts; nine in ten are wanted"
+
+
+EXERCISES += [
+    Exercise(
+        "14.4", 20, "Bake in two prompts, and keep the facts", two_prompts,
+        "absorb both teachers' answers in one call, among other words with the model's own answers; see handover.hold",
+        "what is to stay has to be among the targets: training knows only what it is shown",
+    ),
+]
+
 # Chapter 15: head to head
 
 

@@ -551,3 +551,113 @@ def retrieval(*, seeds: Sequence[int], wording: str, k: int, model: str, dtype: 
         "vote": votes.argmax(axis=1),
         "truth": task.truth,
     }
+
+
+# A sixth task with two labels, asked in every way --------------------------------------------------------------------
+
+
+MOOD_INSTRUCTION = "Say of each remark whether it is positive or negative.\n"
+
+
+def mood_task(*, instruction: bool = False) -> Task:
+    """Short remarks, positive or negative: the sixth short task, bare (`loved it ->`) or with a sentence in front."""
+    from lmtutor.data import moods as remarks
+
+    data = remarks.load()
+    template = replace(ARROW, instruction=MOOD_INSTRUCTION) if instruction else ARROW
+    parts = (tuple(to_items(data[part])) for part in ("pool", "dev", "test"))
+    return Task("moods with instruction" if instruction else "moods", template, *parts, remarks.LABELS)
+
+
+def both_ways(model, tokenizer, task: Task, demonstrations: Sequence[Item]) -> dict[str, list[int]]:
+    """One prompt, answered by choice and freely: method -> N predictions; `free` is the label's index, -1 for anything else."""
+    from lmtutor.score import generate_answers
+
+    questions = [task.template.question(item.text) for item in task.test]
+    written = generate_answers(model, tokenizer, task.template.prefix(demonstrations), questions, stop=task.template.end[0])
+    free = [next((i for i, label in enumerate(task.labels) if accepts(Item("?", label), answer)), -1) for answer in written]
+    return ask(model, tokenizer, task, demonstrations) | {"free": free}
+
+
+def both_ways_curve(model, tokenizer, task: Task, ks: Sequence[int], *, seeds: Sequence[int]) -> dict:
+    """`both_ways` for several numbers of demonstrations of each class: what `Curve` is made of."""
+    rows = []
+    for k in ks:
+        drawn = [runs.unit(f"{task.name} both k={k} seed={seed}", both_ways, model, tokenizer, task,
+                           draw_demonstrations(task.pool, k, seed=seed, per_class=True)) for seed in (seeds if k else seeds[:1])]
+        rows.append(drawn if k else drawn * len(seeds))
+    predicted = {method: [[draw[method] for draw in row] for row in rows] for method in rows[0][0]}
+    return {"task": task.name, "ks": list(ks), "seeds": list(seeds), "predicted": predicted, "truth": task.truth}
+
+
+def label_patterns(model, tokenizer, task: Task, *, seed: int) -> dict[str, list[int]]:
+    """What is answered after each of the 16 sequences of labels that four demonstrations of two classes can have.
+
+    For one seed each place of the prompt has one item of either class in store, so that two patterns differ in the
+    places where their labels do and nowhere else.
+
+    Returns
+    -------
+    dict    "0110" (the labels' indices in order) -> N predictions, raw
+
+    Source: after Zhao et al. 2021, figure 4.
+    """
+    stores = [draw_demonstrations([i for i in task.pool if i.label == label], 4, seed=seed) for label in task.labels]
+    told = {}
+    for pattern in itertools.product((0, 1), repeat=4):
+        shown = [stores[label][place] for place, label in enumerate(pattern)]
+        told["".join(map(str, pattern))] = label_scores(model, tokenizer, task, shown, task.test).predicted()["raw"].tolist()
+    return told
+
+
+@runs.depends_on("data/moods/*.tsv")
+def moods(*, seeds: Sequence[int], ks: Sequence[int], k_labels: int, n_patterns: int, model: str, dtype: str) -> dict:
+    """Short remarks in every way: by choice and freely, bare and instructed; other labels; all patterns of four labels."""
+    llm, tokenizer = _model(model, dtype)
+    bare, told = mood_task(), mood_task(instruction=True)
+    shown = {seed: draw_demonstrations(bare.pool, k_labels, seed=seed, per_class=True) for seed in seeds}
+    few = replace(bare, test=bare.test[:n_patterns])
+    return {
+        "curves": {task.name: both_ways_curve(llm, tokenizer, task, ks, seeds=seeds) for task in (bare, told)},
+        "bag_of_words": [
+            [bag_of_words(draw_demonstrations(bare.pool, k, seed=s, per_class=True), bare.test, bare.labels) for s in seeds]
+            for k in ks if k
+        ],
+        "labels": {
+            kind: [runs.unit(f"{kind} {s}", both_ways, llm, tokenizer, bare, relabel(shown[s], bare.labels, kind=kind, seed=s))
+                   for s in seeds]
+            for kind in ("gold", "random", "wrong")
+        },
+        "patterns": [runs.unit(f"patterns {s}", label_patterns, llm, tokenizer, few, seed=s) for s in seeds],
+        "truth": bare.truth,
+        "kinds": _kinds_of_remarks(),
+    }
+
+
+def _kinds_of_remarks() -> list[str]:
+    from lmtutor.data import moods as remarks
+
+    return list(remarks.load()["test"]["kind"])
+
+
+def topics_freely(*, seeds: Sequence[int], wording: str, ks: Sequence[int], model: str, dtype: str) -> dict:
+    """BBC topics by choice and written freely, after the same prompts."""
+    llm, tokenizer = _model(model, dtype)
+    return both_ways_curve(llm, tokenizer, topic_task(wording=wording), ks, seeds=seeds)
+
+
+def relabel_probe(probe, kind: str, *, seed: int):
+    """Tiny World prompts `item label ; ... item` with other labels in the demonstrations: `relabel` for a `Probe`.
+
+    The right answer stays the one that the original demonstrations showed. "wrong" exchanges the two labels throughout.
+    """
+    if kind not in ("gold", "random", "wrong"):
+        raise ConfigError(f"there is no kind of labels {kind!r}; use 'gold', 'random' or 'wrong'")
+    rng, prompts = np.random.default_rng(seed), []
+    for prompt, choices in zip(probe.prompts, probe.choices):
+        new = list(prompt)
+        for place in range(2, len(new), 3):  # <eos> item LABEL ; item LABEL ; ... item
+            other = choices[1 - choices.index(new[place])]
+            new[place] = {"gold": new[place], "wrong": other, "random": choices[int(rng.integers(2))]}[kind]
+        prompts.append(new)
+    return replace(probe, prompts=prompts)

@@ -228,6 +228,7 @@ def units(compute: Callable, arguments: dict[str, tuple], *, processes: int | No
     kept = Partial.current.units if Partial.current else {}
     missing = {key: these for key, these in arguments.items() if key not in kept}
     if len(missing) < 2 or processes < 2:
+        runtime.set_threads()
         return [unit(key, compute, *these) for key, these in runtime.progress(arguments.items(), desc="runs")]
     done: dict[str, Any] = {}
     with ProcessPoolExecutor(processes, get_context("spawn"), runtime.set_threads, (1,)) as pool:

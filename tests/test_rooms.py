@@ -13,8 +13,8 @@ ROOMS = [
     {"tokens", "stats", "metrics", "costs", "runs", "assets"},
     {"model", "lora", "prompts", "llm", "data"},
     {"train", "score", "sft", "probes", "plots"},
-    {"pretrain", "news", "masked", "bits", "scaling", "finetune", "incontext", "uses"},
-    {"compare", "forgetting", "knowledge", "quantize", "assistant"},
+    {"pretrain", "news", "masked", "bits", "scaling", "finetune", "incontext", "uses", "induction"},
+    {"compare", "forgetting", "knowledge", "quantize", "assistant", "origins", "handover", "dialogue", "prices"},
     {"notebook", "exercises", "doctor", "cli", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
