@@ -374,34 +374,9 @@ def _updates(seeds, tuning_seeds):
 # A real model: its labels, and both ways at once -----------------------------------------------------------------------
 
 
-def words_after(shown: Sequence[Item], items: Sequence[Item], labels: Sequence[str]) -> np.ndarray:
-    """(N,) int: the answers of a bag of words, TF-IDF and logistic regression, that learned from `shown`."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    line = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10, class_weight="balanced", max_iter=2000))
-    line.fit([item.text for item in shown], [labels.index(item.label) for item in shown])
-    return line.predict([item.text for item in items])
-
-
 def relabelled(items: Sequence[Item], predicted: Sequence[int], labels: Sequence[str]) -> list[Item]:
     """The items with somebody else's labels in the place of their own."""
     return [Item(item.text, labels[label]) for item, label in zip(items, predicted, strict=True)]
-
-
-def ask_labels(lm, tokenizer, task: incontext.Task, shown: Sequence[Item], items: Sequence[Item]) -> np.ndarray:
-    """(N, K) nats: the log-probability of each label after the prompt and each item; whatever update is on is in it."""
-    from lmtutor.score import score_choices
-
-    found = score_choices(lm, tokenizer, task.template.prefix(shown), [task.template.question(item.text) for item in items],
-                          [task.template.choice(label) for label in task.labels])
-    return found.log_probs
-
-
-def both(log_probs: np.ndarray) -> dict[str, list[int]]:
-    """Predictions raw, and with each label's mean over these texts taken out."""
-    return {"raw": log_probs.argmax(axis=1).tolist(), "calibrated": incontext.calibrate_batch(log_probs).argmax(axis=1).tolist()}
 
 
 def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabelled: int, few: Sequence[int], lr: float,
@@ -428,18 +403,21 @@ def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabell
     order = np.random.default_rng(list(seeds)).permutation(whole)
     own = {s: [task.pool[i] for i in order[k * n_unlabelled : (k + 1) * n_unlabelled]] for k, s in enumerate(seeds)}
 
+    def scores(name, items):
+        return incontext.LabelScores(**runs.unit(name, incontext.label_scores, llm, tokenizer, task, [], items))
+
     def teach_words(seed):
         items = own[seed]
-        asked = np.array(runs.unit(f"articles {seed}", ask_labels, llm, tokenizer, task, [], items))
+        asked = scores(f"articles {seed}", items).log_probs
         leaning = asked.mean(axis=0)
         pseudo = (asked - leaning).argmax(axis=1)
         truth = [task.labels.index(item.label) for item in items]
         return {"seed": seed, "pseudo": pseudo.tolist(), "raw": asked.argmax(axis=1).tolist(), "truth": truth, "leaning": leaning.tolist(),
-                "teacher": (zero - leaning).argmax(axis=1).tolist(),
-                "student": words_after(relabelled(items, pseudo, task.labels), task.test, task.labels).tolist(),
-                "right_labels": {str(n): words_after(items[:n], task.test, task.labels).tolist() for n in (*few, n_unlabelled)}}
+                "teacher": (zero.log_probs - leaning).argmax(axis=1).tolist(),
+                "student": incontext.bag_of_words(relabelled(items, pseudo, task.labels), task.test, task.labels).tolist(),
+                "right_labels": {str(n): incontext.bag_of_words(items[:n], task.test, task.labels).tolist() for n in (*few, n_unlabelled)}}
 
-    zero = np.array(runs.unit("test articles", ask_labels, llm, tokenizer, task, [], task.test))
+    zero = scores("test articles", task.test)
     words = [teach_words(seed) for seed in seeds]
     taught = {s: own[s][:n_labels] for s in seeds[:lora_seeds]}
     reader = finetune.Reader(llm, tokenizer, replace(task, pool=tuple(item for s in taught for item in taught[s])))
@@ -455,15 +433,15 @@ def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabell
             predicted = finetune.predict(classifier, reader.numbered(task.test)).argmax(axis=1)
             demos = draw_demonstrations(taught[seed], 1, seed=seed, per_class=True)
             return {"predicted": predicted, "seconds": round(history.seconds, 1), "loss": round(float(np.mean(history.loss[-5:])), 4)} | {
-                key: both(ask_labels(llm, tokenizer, task, demos if key == "five" else [], task.test)) for key in prompts}
+                key: incontext.ask(llm, tokenizer, task, demos if key == "five" else []) for key in prompts}
         finally:
             lora.detach(adapted)
 
     def five(seed):
-        return both(ask_labels(llm, tokenizer, task, draw_demonstrations(taught[seed], 1, seed=seed, per_class=True), task.test))
+        return incontext.ask(llm, tokenizer, task, draw_demonstrations(taught[seed], 1, seed=seed, per_class=True))
 
     return {
-        "labels": task.labels, "truth": task.truth, "zero": both(zero), "words": words,
+        "labels": task.labels, "truth": task.truth, "zero": zero.predicted(), "words": words,
         "five": [runs.unit(f"five {s}", five, s) for s in taught],
         "lora": [runs.unit(f"LoRA {s}", with_lora, s, lr, "right", ("none", "five")) for s in taught],
         "lora_own": [runs.unit(f"LoRA, own labels, {s}", with_lora, s, lr, "own", ()) for s in taught],

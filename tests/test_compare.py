@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from conftest import TOY_WORDS, toy_items, toy_lm
 
 from lmtutor import compare as cp
 from lmtutor import costs, llm
@@ -12,29 +11,14 @@ from lmtutor.incontext import Task
 from lmtutor.prompts import Item, Template
 from lmtutor.tokens import word_tokenizer
 
-WORDS = ["<eos>", "N/A", "[MASK]", "topic", ":", "say", "what", "it", "is", "red", "blue", "warm", "cold", *(f"w{i}" for i in range(40))]
 WORDINGS = {"plain": Template("{text} topic :", end=" "), "bare": Template("{text} :", end=" "),
             "asked": Template("{text} what is it :", end=" "), "told": Template("{text} topic :", end=" ", instruction="say topic ")}
 
 
-def items(n, seed):
-    draw = np.random.default_rng(seed)
-    made = {}
-    while len(made) < n:
-        warm = len(made) % 2 == 0
-        text = " ".join([*(f"w{j}" for j in draw.integers(0, 40, 4)), "warm" if warm else "cold"])
-        made[text] = Item(text, "red" if warm else "blue")
-    return tuple(made.values())
-
-
 @pytest.fixture(scope="module")
 def bench():
-    torch.manual_seed(0)
-    sizes = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2, vocab_size=len(WORDS),
-                 max_position_embeddings=300)
-    lm = LlamaForCausalLM(LlamaConfig(**sizes)).eval()
-    task = Task("toy", WORDINGS["bare"], items(60, 0), items(20, 1), items(40, 2), ("red", "blue"))
-    return cp.Bench(task, WORDINGS, lm, word_tokenizer(WORDS))
+    task = Task("toy", WORDINGS["bare"], toy_items(60, 0), toy_items(20, 1), toy_items(40, 2), ("red", "blue"))
+    return cp.Bench(task, WORDINGS, toy_lm(), word_tokenizer(TOY_WORDS))
 
 
 @pytest.fixture(scope="module")

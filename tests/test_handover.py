@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from conftest import TOY_WORDS, toy_items, toy_lm
 
 from lmtutor import finetune, handover, incontext, llm, lora, pretrain, probes, runs
 from lmtutor.data import tinyworld as tw
 from lmtutor.errors import ConfigError
 from lmtutor.handover import KINDS
 from lmtutor.incontext import Task
-from lmtutor.prompts import Item, Template
+from lmtutor.prompts import Template
 from lmtutor.tokens import word_tokenizer
 
 
@@ -144,26 +144,11 @@ def test_an_update_learns_its_task_is_swapped_and_leaves_the_base_as_it_was(worl
 
 # A real model's part, with a toy in its place
 
-WORDS = ["<eos>", "N/A", "[MASK]", "topic", ":", "red", "blue", "warm", "cold", *(f"w{i}" for i in range(40))]
-
-
-def items(n, seed):
-    draw = np.random.default_rng(seed)
-    made = {}
-    while len(made) < n:
-        warm = len(made) % 2 == 0
-        text = " ".join([*(f"w{j}" for j in draw.integers(0, 40, 4)), "warm" if warm else "cold"])
-        made[text] = Item(text, "red" if warm else "blue")
-    return tuple(made.values())
-
-
 @pytest.fixture
 def toy(monkeypatch):
-    torch.manual_seed(0)
-    lm = LlamaForCausalLM(LlamaConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2,
-                                      vocab_size=len(WORDS), max_position_embeddings=300)).eval()
-    task = Task("toy", Template("{text} topic :", end=" "), items(60, 0), items(6, 1), items(40, 2), ("red", "blue"))
-    monkeypatch.setattr(llm, "load_llm", lambda *_, **__: (lm, word_tokenizer(WORDS)))
+    lm = toy_lm()
+    task = Task("toy", Template("{text} topic :", end=" "), toy_items(60, 0), toy_items(6, 1), toy_items(40, 2), ("red", "blue"))
+    monkeypatch.setattr(llm, "load_llm", lambda *_, **__: (lm, word_tokenizer(TOY_WORDS)))
     monkeypatch.setattr(incontext, "topic_task", lambda **_: task)
     return lm, task
 
@@ -176,7 +161,7 @@ def test_every_part_of_the_record_answers_every_item_and_the_model_is_given_back
     assert llm.weights_hash(lm) == before and not hasattr(lm, "peft_config")
     for run in found["lora"]:
         assert run["predicted"] == run["none"]["raw"]  # the classifier and the prompt are the same question
-        assert len(run["five"]["calibrated"]) == 40
+        assert len(run["five"]["batch"]) == 40
     for one in found["words"]:
         assert len(one["pseudo"]) == len(one["truth"]) == 20 and {len(v) for v in one["right_labels"].values()} == {40}
         assert len(one["student"]) == len(one["teacher"]) == 40
@@ -187,7 +172,7 @@ def test_every_part_of_the_record_answers_every_item_and_the_model_is_given_back
 
 def test_lora_learns_the_labels_it_is_given_and_not_the_items_own(toy):
     lm, task = toy
-    reader = finetune.Reader(lm, word_tokenizer(WORDS), task)
+    reader = finetune.Reader(lm, word_tokenizer(TOY_WORDS), task)
     shown = list(task.pool[:40])
     wrong = handover.relabelled(shown, [1 - task.labels.index(item.label) for item in shown], task.labels)
     rows = reader.rows.copy()
@@ -198,5 +183,6 @@ def test_lora_learns_the_labels_it_is_given_and_not_the_items_own(toy):
 
 
 def test_an_even_leaning_is_taken_out():
-    found = handover.both(np.log(np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]])))
-    assert found == {"raw": [0, 0, 0], "calibrated": [0, 0, 1]}
+    log_probs = np.log(np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]))
+    found = incontext.LabelScores(log_probs, np.zeros((1, 2))).predicted()
+    assert found["raw"].tolist() == [0, 0, 0] and found["batch"].tolist() == [0, 0, 1]
