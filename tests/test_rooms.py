@@ -14,7 +14,7 @@ ROOMS = [
     {"model", "lora", "prompts", "llm", "data"},
     {"train", "score", "sft", "probes", "plots"},
     {"pretrain", "news", "masked", "bits", "scaling", "finetune", "incontext", "uses", "induction"},
-    {"compare", "forgetting", "knowledge", "quantize", "assistant", "origins", "handover", "dialogue", "prices"},
+    {"compare", "forgetting", "knowledge", "quantize", "assistant", "origins", "regression", "hmm", "handover", "dialogue", "prices"},
     {"notebook", "exercises", "doctor", "cli", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}

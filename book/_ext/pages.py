@@ -71,7 +71,7 @@ def checkpoints(root, listed):
 
 
 ROOMS = {
-    "The ways": ("pretrain", "news", "bits", "masked", "scaling", "uses", "finetune", "forgetting", "knowledge", "assistant", "quantize", "incontext", "origins", "induction", "handover", "dialogue", "prices", "compare"),
+    "The ways": ("pretrain", "news", "bits", "masked", "scaling", "uses", "finetune", "forgetting", "knowledge", "assistant", "quantize", "incontext", "origins", "induction", "regression", "hmm", "handover", "dialogue", "prices", "compare"),
     "Training, scoring, probing, drawing": ("train", "score", "sft", "probes", "plots"),
     "Models, prompts and data": (
         "model", "llm", "lora", "prompts", "data", "data.tinyworld", "data.shorttasks", "data.parallel", "data.tickets", "data.moods", "data.support", "data.bbc", "data.reviews", "data.dialogues",
