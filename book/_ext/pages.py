@@ -71,28 +71,32 @@ def checkpoints(root, listed):
 
 
 ROOMS = {
-    "The ways": ("pretrain", "news", "bits", "masked", "scaling", "uses", "finetune", "forgetting", "knowledge", "assistant", "quantize", "incontext", "origins", "induction", "regression", "hmm", "handover", "dialogue", "prices", "compare"),
+    "The ways": (
+        "pretrain", "news", "bits", "masked", "scaling", "uses", "finetune", "forgetting", "knowledge", "assistant", "quantize", "incontext",
+        "origins", "induction", "regression", "hmm", "handover", "dialogue", "prices", "compare",
+    ),
     "Training, scoring, probing, drawing": ("train", "score", "sft", "probes", "plots"),
     "Models, prompts and data": (
-        "model", "llm", "lora", "prompts", "data", "data.tinyworld", "data.shorttasks", "data.parallel", "data.tickets", "data.moods", "data.support", "data.bbc", "data.reviews", "data.dialogues",
-        "data.tables", "data.cards",
+        "model", "llm", "lora", "prompts", "data", "data.tinyworld", "data.shorttasks", "data.parallel", "data.tickets", "data.moods",
+        "data.support", "data.bbc", "data.reviews", "data.dialogues", "data.tables", "data.cards",
     ),
     "Ground": ("tokens", "stats", "metrics", "costs", "runs", "assets", "runtime", "errors"),
     "For notebooks and the command line": ("notebook", "exercises", "doctor"),
 }
 
 
-def reference(root, listed):
-    """A section for each room of the package that exists."""
-    text = []
-    for title, rooms in ROOMS.items():
-        text.append(f"## {title}\n")
-        for room in rooms:
-            path = root / "lmtutor" / (room.replace(".", "/") + ".py")
-            path = path if path.exists() else path.with_suffix("") / "__init__.py"
-            if path.exists():
-                yield path
-                text.append(f"### lmtutor.{room}\n\n```{{eval-rst}}\n.. automodule:: lmtutor.{room}\n   :members:\n```\n")
+def reference(root, listed, *title):
+    """A section for each room of the package under one of the titles of `ROOMS`."""
+    title, text = " ".join(title), []
+    if title not in ROOMS:
+        raise ExtensionError(f"the reference has no part {title!r}; there are {', '.join(ROOMS)}")
+    text.append(f"## {title}\n")
+    for room in ROOMS[title]:
+        path = root / "lmtutor" / (room.replace(".", "/") + ".py")
+        path = path if path.exists() else path.with_suffix("") / "__init__.py"
+        if path.exists():
+            yield path
+            text.append(f"### lmtutor.{room}\n\n```{{eval-rst}}\n.. automodule:: lmtutor.{room}\n   :members:\n```\n")
     yield "\n".join(text)
 
 
