@@ -172,7 +172,11 @@ def test_seven_nouns_are_glossed_but_never_translated_in_a_sentence(world, texts
 
 
 def test_no_probe_but_the_facts_of_training_stands_in_the_stream(world, ids):
-    shares = probes.overlap(probes.build(world, seed=1, n=200, shots=(0, 1, 2, 8, 16)), ids)
+    asked = probes.build(world, seed=1, n=200, shots=(0, 1, 2, 8, 16))
+    whole = [prompt[1:] + [int(answer)] for p in asked.values() for prompt, answer in zip(p.prompts, p.answers, strict=True)]
+    ends = np.cumsum([len(p.prompts) for p in asked.values()])
+    shares = {name: there.mean() for name, there in zip(asked, np.split(probes.ngrams_in(ids, whole), ends[:-1]), strict=True)}  # at one go
+    assert probes.overlap({"facts": asked["facts"]}, ids) == {"facts": shares["facts"]}
     meant = {"facts", "qa_asked_people", "two_steps_asked_people"}
     # a prompt without demonstrations is two tokens, `item :`, and its answer is as good as random
     leaked = {k: v for k, v in shares.items() if v > 0 and k not in meant and not k.startswith(("icl0_", "icl1_"))}
