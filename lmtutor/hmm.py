@@ -332,21 +332,18 @@ def learner(world: World, given: Prompts, *, rounds: int = 30, prior: float = 0.
     def shared(state):  # one state's row or column adds up to 1 in each text
         return state / state.sum(axis=(1, 2), keepdims=True)
 
-    def mixed(state):  # the entity stays or is drawn anew
-        return world.stay * state + (1 - world.stay) * state.mean(axis=1, keepdims=True)
-
     for _ in range(rounds):
         each = np.repeat(moves, parts, axis=0)
         state, past = np.repeat(first, parts, axis=0)[:, None, :] / world.n_entities, []
         for t in range(given.k):
             past.append(shared(state * fits[:, t]))
-            state = mixed(past[-1]) @ each
+            state = step(world, past[-1], each)
         ahead, counts = np.ones_like(past[0]), np.full((N, P, P), prior)
         for t in reversed(range(given.k - 1)):
             now = ahead * fits[:, t + 1]
-            pairs = shared(np.einsum("nep,neq->npq", mixed(past[t]), now) * each) * (ids[:, t + 1] >= 0)[:, None, None]
+            pairs = shared(np.einsum("nep,neq->npq", step(world, past[t], np.eye(P)), now) * each) * (ids[:, t + 1] >= 0)[:, None, None]
             counts += pairs.reshape(N, parts, P, P).sum(axis=1)
-            ahead = shared(mixed(now @ each.swapaxes(1, 2)))
+            ahead = shared(step(world, now, each.swapaxes(1, 2)))  # entities and properties move apart, so either may go first
         began = shared(past[0] * ahead).sum(axis=1).reshape(N, parts, P).sum(axis=1) + 1e-3
         began[:, 0] = 1e-9  # no example begins with the delimiter
         first, moves = began / began.sum(axis=1, keepdims=True), counts / counts.sum(axis=2, keepdims=True)
