@@ -10,7 +10,7 @@ from conftest import ROOT
 ROOMS = [
     {"errors"},
     {"runtime"},
-    {"tokens", "stats", "metrics", "costs", "runs", "assets"},
+    {"tokens", "stats", "metrics", "costs", "runs", "address", "assets"},
     {"model", "lora", "prompts", "llm", "data"},
     {"train", "score", "sft", "probes", "plots"},
     {"pretrain", "news", "masked", "bits", "scaling", "finetune", "incontext", "uses", "induction"},
