@@ -38,7 +38,8 @@ import torch.nn.functional as F
 from training import flops_per_token, peak
 
 from lmtutor import model as model_room
-from lmtutor import runs, runtime
+from lmtutor import runtime
+from lmtutor.address import address
 from lmtutor.model import TinyConfig, build
 from lmtutor.tokens import pack
 from lmtutor.train import TrainConfig, train
@@ -174,8 +175,8 @@ def in_process(text: Path, seed: int, **changed) -> dict:
 
 
 def code() -> dict[str, str]:
-    """Hash of each definition of the book that was raced: a test compares it with the record that chapter 05 draws."""
-    return runs.definitions("lmtutor.train:train") | runs.definitions("lmtutor.model:build")
+    """The address of what was raced: a test compares it with the record that chapter 05 draws."""
+    return {what: address(function)[0] for what, function in (("training", "lmtutor.train:train"), ("model", "lmtutor.model:build"))}
 
 
 def race(peer: Path, text: Path, seeds: int) -> dict:

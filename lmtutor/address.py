@@ -26,21 +26,24 @@ from lmtutor.errors import ConfigError
 
 PACKAGE = Path(__file__).parent
 
+RECORD, FILES = "record", "files"
+
 # Definitions that cannot move a result, and what counts in their place: how a result is kept, where files lie, what a person sees.
-MARKS: dict[str, tuple[str, ...]] = {
+# For a call of one that is marked RECORD or FILES count the results of the record, or the files, that it names.
+MARKS: dict[str, tuple[str, ...] | str] = {
+    "runs:load": RECORD,
+    "address:depends_on": FILES,
     "runs:unit": ("runs:plain",),
     "runs:units": ("runs:plain", "runtime:set_threads"),
     **dict.fromkeys(("assets:fetch", "assets:fetch_all", "assets:check", "assets:build_once", "assets:sha256", "assets:say",
                      "assets:bytes_under"), ("assets:ASSETS",)),
     **dict.fromkeys((
-        "runs:record", "runs:stale", "runs:moved_on", "runs:write", "runs:refuse_constant", "runs:digest", "runs:definitions",
-        "runs:code_hash", "runs:Partial", "runs:experiment", "runs:read_experiments", "runs:EXPERIMENTS", "runs:RECORDED", "runs:PACKAGE",
+        "runs:record", "runs:stale", "runs:moved_on", "runs:write", "runs:refuse_constant", "runs:Partial", "runs:experiment", "runs:read_experiments", "runs:EXPERIMENTS", "runs:RECORDED", "address:PACKAGE",
         "runs:resolve", "runtime:machine", "runtime:cpu_name", "runtime:total_memory_gb", "runtime:peak_memory_mb",
         "runtime:release_memory", "runtime:cache_dir", "runtime:quiet", "runtime:progress", "pretrain:SHIPPED", "llm:_one_line",
         "llm:_causes", "llm:_transformers_quietly", "llm:check_converted",
     ), ()),
 }  # fmt: skip
-LOAD, DEPENDS_ON = "runs:load", "runs:depends_on"  # calls that stand for a record's results and for files
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -55,18 +58,14 @@ def depends_on(*patterns: str):
     return lambda function: function  # the patterns are read from the source, see `Reader.call`
 
 
-def address(function: str, *, package: Path = PACKAGE) -> tuple[str, dict[str, str]]:
-    """The address of "package.module:name", and what it stands on, to tell later what moved.
+def address(function: str) -> tuple[str, dict[str, str]]:
+    """The address of "lmtutor.module:function", and what it stands on, to tell later what moved.
 
     Returns
     -------
-    (address, parts)    hex digests; parts: a definition's, file's or record's own hash -> its name
+    (address, parts)    a hex digest; the own hash of each definition, file and record, shortened -> its name
     """
-    code = Code(package)
-    module, _, name = function.partition(":")
-    if code.path(module) is None or name not in code.source(module).definitions:
-        raise ConfigError(f"{function!r} is no function of {package.name}; give '{package.name}.module:function'")
-    return code.address(Place(module, name))
+    return Code(PACKAGE).address(function)
 
 
 def digest(text: str | bytes) -> str:
@@ -77,7 +76,7 @@ def digest(text: str | bytes) -> str:
 class Place:
     """Where something stands: a top-level name of a module; or a file, or a record, named by its path."""
 
-    module: str  # "lmtutor.stats", or "file", or "record"
+    module: str  # "lmtutor.stats"; or RECORD or FILES
     name: str
 
 
@@ -96,17 +95,25 @@ class Source:
 class Code:
     """A package's source, read as far as it is asked for."""
 
-    def __init__(self, package: Path):
-        self.package = package
+    def __init__(self, package: Path, marks: dict[str, tuple[str, ...] | str] = MARKS):
+        self.package, self.marks = package, marks
         self.path, self.source, self.tree = cache(self._path), cache(self._source), cache(self._tree)
 
-    def address(self, start: Place) -> tuple[str, dict[str, str]]:
-        numbers, texts, parts = {start: 0}, [], {}
-        while len(texts) < len(numbers):  # each text may number further places
-            place = list(numbers)[len(texts)]
-            texts.append(as_text(self.tree(place), numbers))
-            parts[digest(as_text(self.tree(place), {place: 0}))] = place.name
-        return digest("\n".join(texts)), parts
+    def address(self, function: str) -> tuple[str, dict[str, str]]:
+        reached = list(self.reach(function))
+        parts = {digest(as_text(self.tree(place), {place: 0}))[:16]: place.name for place, _ in reached}
+        return digest("\n".join(text for _, text in reached)), parts
+
+    def reach(self, function: str) -> Iterator[tuple[Place, str]]:
+        """Every place behind a function, in the order in which they are first met, with its tree as text."""
+        module, _, name = function.partition(":")
+        if self.path(module) is None or name not in self.source(module).definitions:
+            raise ConfigError(f"{function!r} is no function of {self.package.name}; give '{self.package.name}.module:function'")
+        numbers, read = {Place(module, name): 0}, 0
+        while read < len(numbers):  # each text may number further places
+            place = list(numbers)[read]
+            read += 1
+            yield place, as_text(self.tree(place), numbers)
 
     def find(self, full_name: str) -> tuple[Place | None, list[str]]:
         """Where a full name stands in this package, and the attributes that are left; None if it is from elsewhere."""
@@ -152,9 +159,9 @@ class Code:
         return {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
 
     def _tree(self, place: Place) -> Any:
-        if place.module == "file":  # a checkout on Windows may change line ends
+        if place.module == FILES:  # a checkout on Windows may change line ends
             return digest((self.package / place.name).read_bytes().replace(b"\r\n", b"\n"))
-        if place.module == "record":
+        if place.module == RECORD:
             results = json.loads((self.package / "recorded" / f"{place.name}.json").read_text(encoding="utf-8"))["results"]
             return digest(json.dumps(results, sort_keys=True))
         return [Reader(self, place.module).read(part) for part in self.source(place.module).definitions[place.name]]
@@ -208,8 +215,7 @@ class Reader:
         body = node.body if isinstance(node.body, list) else [node.body]
         outside = [self.read(node.args)]  # defaults belong to the scope around
         if not isinstance(node, ast.Lambda):
-            # "Files" without one: records named by the old rule, which count where they are loaded
-            outside += [self.name(node.name), [one for one in self.read(node.decorator_list) if one != ["Files"]]]
+            outside += [self.name(node.name), self.read(node.decorator_list)]
         with self.scope("function", self.bound(body) | {arg.arg: None for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}):
             return [type(node).__name__, *outside, self.read(without_docstring(body))]
 
@@ -226,20 +232,21 @@ class Reader:
             return [type(node).__name__, outside, self.read([first.target, first.ifs, others, kept])]
 
     def call(self, node: ast.Call) -> list:
-        """A call; for a loaded record stand its results, for `depends_on` the files."""
-        place = self.place(node.func)
-        if place not in (LOAD, DEPENDS_ON):
+        """A call; one that loads a record stands for its results, one that names files for them."""
+        full_name = self.full_name(node.func)
+        mark = self.mark(*self.code.find(full_name)) if full_name else None
+        if mark not in (RECORD, FILES):
             return self.fields(node)
         given = [argument.value if isinstance(argument, ast.Constant) else None for argument in node.args]
         if None in given or not given:
-            raise ConfigError(f"{self.module}:{node.lineno}: give {place.partition(':')[2]} its names as they are, not computed")
-        if place == LOAD:
-            return ["Record", Place("record", given[0]), self.read(node.keywords)]
-        return ["Files", *(file for pattern in given if not pattern.startswith("recorded/") for file in self.files(pattern))]
+            raise ConfigError(f"{self.module}:{node.lineno}: give {full_name.rpartition('.')[2]} its names as they are, not computed")
+        if mark == RECORD:
+            return ["Record", Place(RECORD, given[0]), self.read(node.keywords)]
+        return ["Files", *(file for pattern in given for file in self.files(pattern))]
 
     def files(self, pattern: str) -> list[Place]:
         package = self.code.package
-        found = [Place("file", path.relative_to(package).as_posix()) for path in sorted(package.glob(pattern)) if path.is_file()]
+        found = [Place(FILES, path.relative_to(package).as_posix()) for path in sorted(package.glob(pattern)) if path.is_file()]
         if not found:
             raise ConfigError(f"depends_on({pattern!r}) matches no file in {package.name}/; correct the pattern")
         return found
@@ -262,20 +269,15 @@ class Reader:
         if place is None:
             return ["Elsewhere", full_name]
         tree: Any = place
-        if (instead := MARKS.get(self.short(place))) is not None:
-            tree = ["Marked", *(Place(f"{self.code.package.name}.{module}", name) for module, name in (one.split(":") for one in instead))]
+        if isinstance(instead := self.mark(place, []), tuple):
+            package = self.code.package.name
+            tree = ["Marked", *(Place(f"{package}.{module}", name) for module, name in (one.split(":") for one in instead))]
         for attribute in attributes:
             tree = ["Attribute", tree, attribute]
         return tree
 
-    def short(self, place: Place) -> str:
-        return f"{place.module.partition('.')[2]}:{place.name}"
-
-    def place(self, node: ast.AST) -> str | None:
-        """Of what is called: "runs:load"; None if it is no definition of this package."""
-        full_name = self.full_name(node)
-        place, attributes = self.code.find(full_name) if full_name else (None, [])
-        return self.short(place) if place and not attributes else None
+    def mark(self, place: Place | None, attributes: list[str]) -> tuple[str, ...] | str | None:
+        return self.code.marks.get(f"{place.module.partition('.')[2]}:{place.name}") if place and not attributes else None
 
     def full_name(self, node: ast.AST) -> str | None:
         """Of a global name, or of attributes of one; None for everything else."""

@@ -323,7 +323,6 @@ def handbook_prompt(tokenizer, form: str, policy: str, question: str) -> str:
     return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
 
 
-@runs.depends_on("recorded/ch10_desk.json")
 def reading(*, seeds: Sequence[int], model: str, dtype: str) -> dict:
     """Chapter 10's record on reading: the untrained model with a sentence of the handbook in its prompt.
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from lmtutor import costs, finetune, incontext, lora, runs, runtime, score
+from lmtutor.address import depends_on
 from lmtutor.costs import Bill, Shape
 from lmtutor.errors import ConfigError, DataError, TrainingError
 from lmtutor.prompts import Item, Template, draw_demonstrations, to_items
@@ -385,7 +386,7 @@ def few_labels(*, seeds: Sequence[int], ks: Sequence[int], names: Sequence[str],
     return {"labels": bench.task.labels, "truth": bench.truth(bench.task.test), "ks": list(ks), "runs": found}
 
 
-@runs.depends_on("data/shorttasks/*.tsv")
+@depends_on("data/shorttasks/*.tsv")
 def specialists(*, seeds: Sequence[int], budgets: Mapping[str, int], k: int, n_dev: int, n_test: int, model: str, dtype: str) -> dict:
     """Chapter 09's record: LoRA on real tasks, the bag of words on the same labels, and five other tasks before and after.
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from lmtutor import runs, runtime, uses
+from lmtutor.address import depends_on
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.score import Prefix, encode, generate_answers, read_prefix, score_choices
 
@@ -646,7 +647,7 @@ def persona(*, seeds: Sequence[int], n: int, model: str, dtype: str) -> dict:
                      for name, of in said.items()}}
 
 
-@runs.depends_on("data/support/*.tsv")
+@depends_on("data/support/*.tsv")
 def completion(*, seeds: Sequence[int], n: int, n_dev: int, words_before: int, model: str, dtype: str) -> dict:
     """Presses saved on sentences of news and on questions to a support desk: the model and counts, alone and after other text."""
     from lmtutor.data import support

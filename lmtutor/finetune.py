@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lmtutor import lora, pretrain, probes, runs, runtime
+from lmtutor.address import depends_on
 from lmtutor.data import tinyworld as tw
 from lmtutor.errors import ConfigError, DataError, TrainingError
 from lmtutor.model import TinyConfig, build
@@ -414,7 +415,7 @@ def one_arm(task: WorldTask, world: tw.World, arm: str, n: int, part: str, setti
     return found | ({"curve": [[e["step"], round(e["accuracy"], 4)] for e in history.evaluations]} if look else {})
 
 
-@runs.depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
+@depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
 def label_efficiency(*, seeds: Sequence[int], tasks: Sequence[str], ns: Sequence[int], more: Sequence[int],
                      tuning_seeds: Sequence[int], few: int, many_seeds: int, steps_n: int) -> dict:
     """Labels against accuracy for every arm: settings chosen on dev for each arm, task and n, then test.

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from lmtutor import finetune, lora, pretrain, probes, runs, sft
+from lmtutor.address import depends_on
 from lmtutor.data import tinyworld as tw
 from lmtutor.errors import ConfigError, TrainingError
 from lmtutor.train import History
@@ -217,7 +218,7 @@ def _head(world, part, lr, seed):
     return {"right": runs.as_digits(right), "loss": round(float(np.mean(history.loss[-10:])), 5), "seconds": round(history.seconds, 1)}
 
 
-@runs.depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
+@depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
 def ways(*, seeds: Sequence[int], tuning_seeds: Sequence[int], lessons: Sequence[str]) -> dict:
     """Chapter 08's record: every way at every learning rate on tuning seeds (dev reviews, other people); then the best of
     each, by what was learned and nothing else, on fresh seeds (test reviews)."""
@@ -268,7 +269,7 @@ def lowest_near_best(rows: Sequence[dict], within: float = 0.02) -> float:
     return next(lr for lr, score in zip(rates, learned, strict=True) if score >= max(learned) - within)
 
 
-@runs.depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors", "recorded/ch08_ways.json")
+@depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
 def restraint(*, seeds: Sequence[int], tuning_seeds: Sequence[int], lessons: Sequence[str]) -> dict:
     """Chapter 08's second record: the lowest rate near the best, for four ways, on fresh seeds.
 
@@ -315,7 +316,7 @@ def long_run(seed: int, n_labels: int, lr: float) -> dict:
         key: [one[key] for one in history.evaluations] for key in ("dev", "test", "right")}
 
 
-@runs.depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
+@depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
 def too_long(*, seeds: Sequence[int], n_labels: int, lr: float) -> dict:
     """Chapter 08's record on training longer than helps; the learning rate is the one that `ways` chose for moods."""
     return {"runs": runs.units(long_run, {f"seed={seed}": (seed, n_labels, lr) for seed in seeds})}

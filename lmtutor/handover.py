@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lmtutor import finetune, incontext, lora, pretrain, probes, runs, runtime, sft
+from lmtutor.address import depends_on
 from lmtutor.data import tinyworld as tw
 from lmtutor.errors import ConfigError, TrainingError
 from lmtutor.forgetting import KNOWN, asked_again, lowest_near_best, old_text
@@ -329,7 +330,7 @@ def _kept(told):
             "left": {k: round(r.accuracy, 4) for k, r in told.items()}}
 
 
-@runs.depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
+@depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
 def handed_over(*, seeds: Sequence[int], tuning_seeds: Sequence[int], adapter_seeds: Sequence[int]) -> dict:
     """Chapter 14's record on Tiny World: a prompt baked into the weights, and three updates on one base.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lmtutor import runs, runtime
+from lmtutor.address import depends_on
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.prompts import Item, Template, classes, draw_demonstrations, to_items
 
@@ -448,7 +449,7 @@ def _model(model: str, dtype: str):
     return load_llm(model, dtype=getattr(torch, dtype))
 
 
-@runs.depends_on("data/shorttasks/*.tsv")
+@depends_on("data/shorttasks/*.tsv")
 def short_tasks(
     *, seeds: Sequence[int], tasks: Sequence[str], ks: Sequence[int], forced_ks: Sequence[int], model: str, dtype: str
 ) -> dict:
@@ -503,7 +504,7 @@ def _curve_with_baselines(task, ks, seeds, model, dtype):
     }
 
 
-@runs.depends_on("data/shorttasks/*.tsv")
+@depends_on("data/shorttasks/*.tsv")
 def orders(*, seeds: Sequence[int], wording: str, short: Sequence[str], model: str, dtype: str) -> dict:
     """All 24 orders of four demonstrations, on BBC topics (the first draw) and on short tasks (every draw)."""
     llm, tokenizer = _model(model, dtype)
@@ -517,7 +518,7 @@ def orders(*, seeds: Sequence[int], wording: str, short: Sequence[str], model: s
     }
 
 
-@runs.depends_on("data/shorttasks/*.tsv")
+@depends_on("data/shorttasks/*.tsv")
 def labels(
     *, seeds: Sequence[int], wording: str, short: Sequence[str], k_topics: int, k_short: int, model: str, dtype: str
 ) -> dict:
@@ -610,7 +611,7 @@ def label_patterns(model, tokenizer, task: Task, *, seed: int) -> dict[str, list
     return told
 
 
-@runs.depends_on("data/moods/*.tsv")
+@depends_on("data/moods/*.tsv")
 def moods(*, seeds: Sequence[int], ks: Sequence[int], k_labels: int, n_patterns: int, model: str, dtype: str) -> dict:
     """Short remarks in every way: by choice and freely, bare and instructed; other labels; all patterns of four labels."""
     llm, tokenizer = _model(model, dtype)

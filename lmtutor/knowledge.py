@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from lmtutor import pretrain, probes, runs, sft
+from lmtutor.address import depends_on
 from lmtutor.data import tinyworld as tw
 from lmtutor.errors import ConfigError, TrainingError
 from lmtutor.forgetting import KNOWN, asked_about, asked_again, biography, new_people, old_text, teach
@@ -115,7 +116,7 @@ def share_that_ends(model, world: tw.World, turns: Sequence[Turn]) -> float:
     return float(np.mean(right))
 
 
-@runs.depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
+@depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
 def formats(*, seeds: Sequence[int], tuning_seeds: Sequence[int], ns: Sequence[int]) -> dict:
     """Chapter 10's record on the format: n chats, with and without the prompt in the loss, and from scratch."""
     most = max(ns)
@@ -337,7 +338,7 @@ def learn_facts(taught: str | None, lr: float, seed: int) -> dict:
                     "left": {k: round(r.accuracy, 4) for k, r in probes.run(model, {k: asked_again(world.seed)[k] for k in KNOWN}).items()}}
 
 
-@runs.depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
+@depends_on("checkpoints/tinyworld/released/checkpoints/*.safetensors")
 def new_facts(*, seeds: Sequence[int], tuning_seeds: Sequence[int]) -> dict:
     """Chapter 10's record on new facts: four forms of training, the prompt, and nothing. The learning rate is chosen on other
     people's facts, by how many are named right in the form in which they were taught."""

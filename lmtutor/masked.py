@@ -480,7 +480,6 @@ def learning_rates(*, seeds: list[int], rates: list[float], steps: int) -> dict:
                      for (name, rate, seed, _), loss in zip(asked.values(), losses, strict=True)]}
 
 
-@runs.depends_on("recorded/ch04_learning_rates.json")
 def best_rate(name: str) -> float:
     """The recorded learning rate with the least loss on validation articles."""
     tried = [run for run in runs.load("ch04_learning_rates").results["runs"] if run["name"] == name]

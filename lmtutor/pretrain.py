@@ -15,6 +15,7 @@ from pathlib import Path
 
 
 from lmtutor import probes, runs, runtime
+from lmtutor.address import address
 from lmtutor.data import tinyworld
 from lmtutor.errors import AssetError, ConfigError
 from lmtutor.model import TinyConfig, TinyForCausalLM, build
@@ -156,8 +157,8 @@ def pretrain_tinyworld(out: str | os.PathLike, *, seed: int, variant: str = "rel
     resume = out / "resume.pt"
     model, metrics = run(seed=seed, variant=variant, steps=steps, keep=keep, checkpoint=resume,
                          checkpoint_seconds=checkpoint_seconds)
-    made_by = runs.definitions(run)
-    metrics |= {"created": datetime.date.today().isoformat(), "code_hash": runs.digest(made_by), "definitions": made_by}
+    made_by, parts = address(f"{__name__}:run")
+    metrics |= {"created": datetime.date.today().isoformat(), "address": made_by, "parts": parts}
     if first:
         model.save_pretrained(out / "model")
         world = tinyworld.World(seed=seed)

@@ -1,17 +1,15 @@
 """Recorded runs: experiments too long for a chapter, kept as results that know which code and data made them.
 
-A record is a JSON file in `lmtutor/recorded/` with configuration, seeds, seconds, machine, results and a hash
-of every definition in lmtutor that the experiment reaches. When one of these moves on, `stale()` names it, a
-test fails, and `lmtutor record NAME` makes the record anew.
+A record is a JSON file in `lmtutor/recorded/` with configuration, seeds, seconds, machine, results and the address of
+the code that made it. When the code moves on, `stale()` says what did, a test fails, and `lmtutor record NAME` makes
+the record anew.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import importlib
 import json
 import math
@@ -20,18 +18,14 @@ import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lmtutor import runtime
+from lmtutor.address import PACKAGE, address, depends_on, digest
 from lmtutor.errors import ConfigError, DataError
 
-PACKAGE = Path(__file__).parent
 RECORDED = PACKAGE / "recorded"
-# Modules that cannot move a result, and the one definition that stands for each: threads and arithmetic are
-# noted under `machine`; whatever way an asset came in, its bytes are those whose hash is in the table.
-PLUMBING = {"errors": None, "runs": None, "runtime": None, "assets": "ASSETS"}
 
 
 @dataclass(frozen=True)
@@ -56,19 +50,18 @@ class Record:
     """One recorded run."""
 
     name: str
-    function: str
     config: dict[str, Any]
     seeds: list[int]
     seconds: float
     machine: dict[str, Any]
     created: str  # ISO date
-    code_hash: str
-    definitions: dict[str, str]  # each definition or data file it stands on, with its hash
+    address: str  # of what it stands on, by content, see `lmtutor.address`
+    parts: dict[str, str]  # own hash of each definition, file and record that it stands on -> its name
     results: dict[str, Any]
     checksum: str = ""  # of all of the above, so that an edit by hand shows
 
     def digest(self) -> str:
-        return digest(dataclasses.asdict(self) | {"checksum": ""})
+        return digest(json.dumps(dataclasses.asdict(self) | {"checksum": ""}, sort_keys=True))
 
 
 def read_experiments(path: Path | None = None) -> dict[str, Experiment]:
@@ -100,16 +93,15 @@ def record(name: str, *, out: str | Path | None = None) -> Record:
     """
     this = experiment(name)
     folder = Path(out or RECORDED)
-    parts = definitions(this.function)
-    started = digest(parts)
-    with Partial(folder / f"{name}.partial.json", digest([started, this.config, this.seeds])) as partial:
+    started, parts = address(this.function)
+    with Partial(folder / f"{name}.partial.json", digest(json.dumps([started, this.config, this.seeds]))) as partial:
         results = plain(resolve(this.function)(seeds=this.seeds, **this.config))
     if not isinstance(results, dict):
         raise DataError(f"{this.function} returned a {type(results).__name__}; an experiment returns a dict")
-    if code_hash(this.function) != started:
+    if address(this.function)[0] != started:
         raise DataError(f"the code of {name} changed while it ran; run `lmtutor record {name}` again")
     done = Record(
-        name, this.function, this.config, this.seeds, round(partial.seconds, 1), runtime.machine(),
+        name, this.config, this.seeds, round(partial.seconds, 1), runtime.machine(),
         datetime.datetime.now(datetime.timezone.utc).date().isoformat(), started, parts, results,
     )  # fmt: skip
     done = dataclasses.replace(done, checksum=done.digest())
@@ -143,19 +135,21 @@ def stale(name: str, *, folder: str | Path | None = None) -> str | None:
         then = load(name, folder=folder)
     except DataError as problem:
         return str(problem)
-    changed = [key for key in ("function", "config", "seeds") if getattr(then, key) != getattr(this, key)]
-    moved = ", ".join(filter(None, [*changed, moved_on(then.definitions, this.function)]))
+    changed = [key for key in ("config", "seeds") if getattr(then, key) != getattr(this, key)]
+    moved = ", ".join(filter(None, [*changed, moved_on(then.address, then.parts, this.function)]))
     if not moved and then.checksum != then.digest():
         moved = "the record itself (edited by hand)"
     return f"{name} is out of date: {moved}; make it anew with `lmtutor record {name}`" if moved else None
 
 
-def moved_on(then: dict[str, str], function: str | Callable) -> str | None:
-    """What differs from `then`, an earlier answer of `definitions`, in words; None if nothing does."""
-    now = definitions(function)
-    differing = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
-    words = {(True, True): "changed", (True, False): "gone", (False, True): "new"}
-    return ", ".join(f"{key} {words[key in then, key in now]}" for key in differing) or None
+def moved_on(then: str, parts: dict[str, str], function: str) -> str | None:
+    """What differs from an earlier answer of `address`, in words; None if nothing does."""
+    now, now_parts = address(function)
+    if now == then:
+        return None
+    gone, new = ({a[key] for key in a.keys() - b.keys()} for a, b in ((parts, now_parts), (now_parts, parts)))
+    words = {"changed": gone & new, "gone": gone - new, "new": new - gone}
+    return ", ".join(f"{name} {word}" for word, names in words.items() for name in sorted(names)) or "what calls what changed"
 
 
 class Partial:
@@ -310,282 +304,6 @@ def resolve(function: str) -> Callable:
     except (ImportError, AttributeError) as problem:
         wanted = "give 'lmtutor.module:function'"
         raise ConfigError(f"{function!r} names no function ({problem}); {wanted}") from None
-
-
-# What a function stands on ------------------------------------------------------------------------
-
-
-def depends_on(*patterns: str) -> Callable:
-    """Decorator: the files that match, relative to the package, belong to the function's code hash."""
-    return lambda function: function  # the patterns are read from the source, see Code.reach
-
-
-def code_hash(function: str | Callable) -> str:
-    """SHA-256 over everything in lmtutor that a function stands on (see `definitions`)."""
-    return digest(definitions(function))
-
-
-def definitions(function: str | Callable, *, package: Path = PACKAGE) -> dict[str, str]:
-    """Hash of each function, class, constant and data file that `function` reaches by name, itself included.
-
-    Names are followed through the package's source, which is read and never run: definitions in the same
-    module, imports from lmtutor (inside functions too) and attributes of its modules. Docstrings, comments,
-    layout, annotations and the messages of `raise` don't count, nor does the Python version. What is only
-    reached by a computed name, `getattr(module, name)`, counts as the whole module.
-
-    Returns
-    -------
-    dict    "lmtutor.score:score_choices" or "data/shorttasks/plurals.tsv" -> hex digest, sorted
-    """
-    if callable(function):
-        function = f"{function.__module__}:{function.__qualname__}"
-    module, _, name = function.partition(":")
-    code = Code(package)
-    if module not in code or name not in code.source(module).definitions:
-        wanted = f"give '{package.name}.module:function'"
-        raise ConfigError(f"{function!r} is no function of {package.name}; {wanted}")
-    code.reach(module, name)
-    return dict(sorted(code.reached.items()))
-
-
-def digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-Target = tuple[str, str | None]  # module and the name in it; None: the module itself
-
-
-@dataclass(frozen=True)
-class Source:
-    """One module as read: the statements behind each top-level name, and where imported names come from."""
-
-    definitions: dict[str, list[ast.stmt]]
-    imports: dict[str, Target]
-
-
-class Code:
-    """The package's source, and what has been reached in it."""
-
-    def __init__(self, package: Path):
-        self.package = package
-        self.reached: dict[str, str] = {}
-        self.source = cache(self._source)
-
-    def path(self, module: str) -> Path | None:
-        first, *rest = module.split(".")
-        base = self.package.joinpath(*rest)
-        files = (base / "__init__.py", base.with_suffix(".py"))
-        return next((file for file in files if file.is_file()), None) if first == self.package.name else None
-
-    def __contains__(self, module: str) -> bool:
-        return self.path(module) is not None
-
-    def _source(self, module: str) -> Source:
-        path = self.path(module)
-        inside = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        source = Source({}, {})
-        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
-            for node in ast.walk(statement) if not isinstance(statement, DEFINING) else ():
-                if isinstance(node, (ast.Import, ast.ImportFrom)):
-                    source.imports.update(self.imported(node, inside))
-            for name in bound_names(statement):
-                source.definitions.setdefault(name, []).append(statement)
-        return source
-
-    def imported(self, node: ast.Import | ast.ImportFrom, inside: str) -> dict[str, Target]:
-        """What an import statement in package `inside` binds, as far as it comes from this package."""
-        if isinstance(node, ast.Import):
-            # `import a.b as c` binds c to a.b, `import a.b` binds a to a
-            bound = {a.asname: a.name for a in node.names if a.asname}
-            bound |= {name: name for a in node.names if not a.asname for name in [a.name.split(".")[0]]}
-            return {name: (module, None) for name, module in bound.items() if module in self}
-        parents = inside.split(".")
-        base = ".".join(parents[: len(parents) + 1 - node.level]) if node.level else ""
-        module = ".".join(filter(None, [base, node.module]))
-        if module not in self:
-            return {}
-        if any(alias.name == "*" for alias in node.names):
-            raise ConfigError(f"`from {module} import *` hides what is used; import the names")
-        bound = {}
-        for alias in node.names:
-            inner = f"{module}.{alias.name}"
-            bound[alias.asname or alias.name] = (inner, None) if inner in self else (module, alias.name)
-        return bound
-
-    def reach(self, module: str, name: str | None) -> None:
-        """Note the definition `name` of `module` (None: all of it) and everything that it names."""
-        parts = module.split(".")
-        if len(parts) > 1 and parts[1] in PLUMBING:
-            name = PLUMBING[parts[1]]
-            if name is None:
-                return
-        source = self.source(module)
-        if name in source.imports and name not in source.definitions:
-            return self.reach(*source.imports[name])
-        if name not in source.definitions:  # found by the module's own __getattr__, say: take all of it
-            name = None
-        key = f"{module}:{name or '*'}"
-        if key in self.reached:
-            return
-        statements = source.definitions[name] if name else sum(source.definitions.values(), [])
-        self.reached[key] = digest([canonical(statement) for statement in statements])
-        for statement in statements:
-            for pattern in file_patterns(statement):
-                self.reach_files(pattern)
-            names = Names(self, module)
-            names.visit(statement)
-            for target in names.found:
-                self.reach(*target)
-
-    def reach_files(self, pattern: str) -> None:
-        files = sorted(path for path in self.package.glob(pattern) if path.is_file())
-        if not files:
-            folder = self.package.name
-            raise ConfigError(f"depends_on({pattern!r}) matches no file in {folder}/; correct the pattern")
-        for path in files:
-            content = path.read_bytes().replace(b"\r\n", b"\n")  # a checkout on Windows may change line ends
-            self.reached[path.relative_to(self.package).as_posix()] = hashlib.sha256(content).hexdigest()
-
-
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-
-
-class Names(ast.NodeVisitor):
-    """What a definition takes from the package: names that no scope inside it binds, and module.attribute."""
-
-    def __init__(self, code: Code, module: str):
-        self.code, self.module = code, module
-        self.inside = module if code.path(module).name == "__init__.py" else module.rpartition(".")[0]
-        self.scopes: list[dict[str, Target | None]] = []  # innermost last; None: a local variable
-        self.found: list[Target] = []
-
-    def target(self, name: str) -> Target | None:
-        """Where a name comes from; None for a local variable, a builtin or another package."""
-        for scope in reversed(self.scopes):
-            if name in scope:
-                return scope[name]
-        source = self.code.source(self.module)
-        if name in source.definitions:
-            return self.module, name
-        return source.imports.get(name)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        target = self.target(node.id) if isinstance(node.ctx, ast.Load) else None
-        if target:
-            self.found.append(target)
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        chain, inner = [node.attr], node.value
-        while isinstance(inner, ast.Attribute):
-            chain, inner = [inner.attr, *chain], inner.value
-        target = self.target(inner.id) if isinstance(inner, ast.Name) else None
-        if not target or target[1] is not None:  # not an attribute of a module of ours
-            return self.generic_visit(node)
-        module = target[0]
-        while chain and f"{module}.{chain[0]}" in self.code:
-            module = f"{module}.{chain.pop(0)}"
-        self.found.append((module, chain[0] if chain else None))
-
-    def visit_Raise(self, node: ast.Raise) -> None:
-        """An error ends the run: what it says cannot move a result."""
-
-    def generic_visit(self, node: ast.AST) -> None:
-        if isinstance(node, DEFINING):
-            for outer in node.decorator_list:
-                self.visit(outer)
-        if isinstance(node, FUNCTIONS):
-            arguments = node.args
-            for outer in (*arguments.defaults, *filter(None, arguments.kw_defaults)):
-                self.visit(outer)
-            given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-            given += filter(None, [arguments.vararg, arguments.kwarg])
-            body = node.body if isinstance(node.body, list) else [node.body]
-            self.enter({argument.arg: None for argument in given} | self.bindings(body), body)
-        elif isinstance(node, ast.ClassDef):
-            for part in (*node.bases, *node.keywords, *node.body):  # its names are hidden from its methods
-                self.visit(part)
-        elif isinstance(node, COMPREHENSIONS):
-            bound = {name: None for generator in node.generators for name in stored(generator.target)}
-            self.enter(bound, list(ast.iter_child_nodes(node)))
-        else:
-            for name, value in ast.iter_fields(node):
-                if name not in ("annotation", "returns"):
-                    for child in value if isinstance(value, list) else [value]:
-                        if isinstance(child, ast.AST):
-                            self.visit(child)
-
-    def enter(self, scope: dict, body: list[ast.AST]) -> None:
-        self.scopes.append(scope)
-        for statement in body:
-            self.visit(statement)
-        self.scopes.pop()
-
-    def bindings(self, body: list[ast.AST]) -> dict:
-        """What a function's own statements bind, without those of functions and comprehensions inside it."""
-        scope, globals_, pending = {}, set(), list(body)
-        while pending:
-            node = pending.pop()
-            if isinstance(node, DEFINING):
-                scope[node.name] = None
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
-                scope.update({(a.asname or a.name).split(".")[0]: None for a in node.names})
-                scope.update(self.code.imported(node, self.inside))
-            elif isinstance(node, ast.Global):
-                globals_.update(node.names)
-            elif isinstance(node, ast.ExceptHandler) and node.name:
-                scope[node.name] = None
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                scope[node.id] = None
-            if not isinstance(node, (*DEFINING, *FUNCTIONS, *COMPREHENSIONS)):
-                pending.extend(ast.iter_child_nodes(node))
-        return {name: target for name, target in scope.items() if name not in globals_}
-
-
-def stored(node: ast.AST) -> list[str]:
-    """Names that an assignment to `node` changes: `x`, `x[i]`, `x.y` and tuples of them."""
-    if isinstance(node, (ast.Subscript, ast.Attribute, ast.Starred)):
-        return stored(node.value)
-    if isinstance(node, (ast.Tuple, ast.List)):
-        return [name for item in node.elts for name in stored(item)]
-    return [node.id] if isinstance(node, ast.Name) else []
-
-
-def bound_names(statement: ast.stmt) -> set[str]:
-    """Top-level names that a statement defines or changes; a block (if, try, for) counts as a whole."""
-    if isinstance(statement, DEFINING):
-        return {statement.name}
-    names = set()
-    for node in ast.walk(statement):
-        if isinstance(node, DEFINING):
-            names.add(node.name)
-        for target in getattr(node, "targets", []) or filter(None, [getattr(node, "target", None)]):
-            names.update(stored(target))
-    return names
-
-
-def file_patterns(statement: ast.stmt) -> list[str]:
-    """The patterns of a `@depends_on(...)` above a definition."""
-    calls = [d for d in getattr(statement, "decorator_list", []) if isinstance(d, ast.Call)]
-    named = [c for c in calls if getattr(c.func, "attr", getattr(c.func, "id", "")) == "depends_on"]
-    return [argument.value for call in named for argument in call.args if isinstance(argument, ast.Constant)]
-
-
-def canonical(node: Any) -> Any:
-    """A syntax tree as lists, alike on all Python versions, without what `definitions` leaves out."""
-    if isinstance(node, list):
-        return [canonical(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return ascii(node)
-    if isinstance(node, ast.Raise):
-        return ["Raise"]
-    skipped = {"annotation", "returns", "ctx", "kind", "type_comment", "type_params", "type_ignores"}
-    fields = {name: value for name, value in ast.iter_fields(node) if name not in skipped}
-    fields = {name: value for name, value in fields.items() if value not in (None, [])}
-    if isinstance(node, DEFINING) and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = node.body[1:]
-    return [type(node).__name__, *([name, canonical(value)] for name, value in fields.items())]
 
 
 EXPERIMENTS = read_experiments()

@@ -6,10 +6,11 @@ import textwrap
 import pytest
 
 from lmtutor import address
+from lmtutor.address import FILES, RECORD, Code
 from lmtutor.errors import ConfigError
 
 # Every way in which one definition reaches another, and look-alikes: names that are local where they stand.
-FILES = {
+TOY = {
     "__init__.py": "",
     "errors.py": "class Oops(ValueError):\n    pass",
     "world.py": """
@@ -100,12 +101,14 @@ FILES = {
     "recorded/first.json": '{"name": "first", "results": {"a": 1}}',
 }
 
+MARKS = {"assets:fetch": ("assets:ASSETS",), "runs:depends_on": FILES, "runs:load": RECORD}
+
 
 @pytest.fixture
 def toy(tmp_path):
     """Write the miniature package; returns a function that edits a file of it and asks for the address of `study` again."""
     package = tmp_path / "toy"
-    for name, text in FILES.items():
+    for name, text in TOY.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(textwrap.dedent(text))
 
@@ -114,7 +117,7 @@ def toy(tmp_path):
             text = (package / name).read_text()
             assert old in text
             (package / name).write_text(text.replace(old, new))
-        return address.address("toy.world:study", package=package)
+        return Code(package, MARKS).address("toy.world:study")
 
     edited.package = package
     return edited
@@ -200,7 +203,7 @@ def test_a_definition_in_another_file_keeps_the_address(toy):
     before = toy()[0]
     (toy.package / "elsewhere").mkdir()
     (toy.package / "elsewhere/__init__.py").write_text("")
-    for new, old, text in [("elsewhere/hammer.py", "tools.py", FILES["tools.py"]), ("data2/facts.tsv", "data/facts.tsv", "x\ty\n")]:
+    for new, old, text in [("elsewhere/hammer.py", "tools.py", TOY["tools.py"]), ("data2/facts.tsv", "data/facts.tsv", "x\ty\n")]:
         (toy.package / new).parent.mkdir(exist_ok=True)
         (toy.package / new).write_text(textwrap.dedent(text))
         (toy.package / old).unlink()
@@ -213,8 +216,8 @@ def test_a_definition_in_another_file_keeps_the_address(toy):
 
 def test_the_address_does_not_depend_on_the_python_version(toy):
     """Fields that a newer Python adds to its syntax trees, and empty ones that it leaves out, don't count."""
-    code = address.Code(toy.package)
-    place = address.Place("toy.tools", "sharpen")
+    code = Code(toy.package)
+    place = "toy.tools:sharpen"
     before = code.address(place)
     tree = code.source("toy.tools").definitions["sharpen"][0]
     tree.type_params = []
@@ -244,4 +247,4 @@ def test_what_has_no_address_is_refused_in_one_line(toy, call, message):
 
 def test_a_package_that_lies_elsewhere_has_the_same_addresses(toy, tmp_path):
     shutil.copytree(toy.package, tmp_path / "there" / "toy")
-    assert address.address("toy.world:study", package=tmp_path / "there" / "toy") == toy()
+    assert Code(tmp_path / "there" / "toy", MARKS).address("toy.world:study") == toy()

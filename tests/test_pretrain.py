@@ -26,7 +26,7 @@ def test_a_run_writes_what_it_knows(short):
     out, told = short
     stored = json.loads((out / "metrics.json").read_text())
     assert stored == json.loads(json.dumps(told))
-    assert {"seconds", "tokens", "probes", "code_hash", "model", "train", "machine"} <= set(stored)
+    assert {"seconds", "tokens", "probes", "address", "parts", "model", "train", "machine"} <= set(stored)
     assert {"grammar", "facts", "sentiment", "icl8_new_labels", "icl8_new_class"} <= set(stored["probes"])
     assert stored["tokens"] == 4 * 16 * 128
     assert [c["step"] for c in stored["curve"]] == [0, 2, 4]
@@ -142,7 +142,7 @@ def test_shipped_checkpoints_fit_their_budget():
 def test_shipped_runs_were_made_by_the_code_as_it_is(variant):
     told = pretrain.metrics(variant)
     assert told["variant"] == variant and len(told["loss"]) == TrainConfig.steps
-    assert runs.moved_on(told["definitions"], pretrain.run) is None
+    assert runs.moved_on(told["address"], told["parts"], "lmtutor.pretrain:run") is None
 
 
 def test_shipped_weights_answer_as_their_metrics_say():
