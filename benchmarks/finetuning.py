@@ -18,9 +18,13 @@ import time
 import numpy as np
 import torch
 
-from lmtutor import finetune, llm, lora, runtime
-from lmtutor.incontext import Task
-from lmtutor.prompts import Item, Template
+from lmtutor import runtime
+from lmtutor.data.prompts import Item, Template
+from lmtutor.data.tasks import Task
+from lmtutor.finetune import lora
+from lmtutor.finetune.classifier import as_rows
+from lmtutor.finetune.upper_layers import Reader, fit_lora
+from lmtutor.models import llm
 
 
 class Numbers:
@@ -60,8 +64,8 @@ def main() -> None:
     draw = np.random.default_rng(0)
     words = [100, 200, 300, 400, 500]  # label words
     ids = draw.integers(600, model.config.vocab_size, (settings.rows, settings.tokens))
-    rows = finetune.as_rows(ids.tolist(), draw.integers(0, 5, settings.rows))
-    texts = finetune.Reader(model, Numbers(), task(ids, rows[:, -1], words))
+    rows = as_rows(ids.tolist(), draw.integers(0, 5, settings.rows))
+    texts = Reader(model, Numbers(), task(ids, rows[:, -1], words))
     seconds: dict[str, list[float]] = {"plain": [], "ours": [], "lower layers, once": []}
     losses: dict[str, list[float]] = {}
     for _ in range(settings.rounds):
@@ -82,7 +86,7 @@ def main() -> None:
         texts.__dict__.pop("states", None)
         _ = texts.states
         seconds["lower layers, once"].append(time.perf_counter() - start)
-        adapted, _, history = finetune.fit_lora(texts, texts.task.pool, lr=1e-3, steps=settings.steps, seed=0)
+        adapted, _, history = fit_lora(texts, texts.task.pool, lr=1e-3, steps=settings.steps, seed=0)
         seconds["ours"].append(history.seconds)
         losses.setdefault("ours", []).extend(history.loss)
         lora.detach(adapted)

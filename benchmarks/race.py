@@ -34,14 +34,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-
 from training import flops_per_token, peak
 
-from lmtutor import model as model_room
 from lmtutor import runtime
-from lmtutor.address import address
-from lmtutor.model import TinyConfig, build
-from lmtutor.tokens import pack
+from lmtutor.models.tokens import pack
+from lmtutor.models.transformer import Attention, TinyConfig, build, rotate, smear
+from lmtutor.records.address import address
 from lmtutor.train import TrainConfig, train
 
 BLOCK = 64
@@ -133,7 +131,7 @@ def run_ours(text: str, seed: int, *, size: dict, recipe: dict, threads: int, fu
     """Train ours in this process, ask it about the last tenth of the text."""
     runtime.set_threads(threads)
     if fused:
-        model_room.Attention.forward = fused_attention
+        Attention.forward = fused_attention
     ids, vocabulary = characters(Path(text))
     training, asked = ids[: int(0.9 * len(ids))], ids[int(0.9 * len(ids)) :]
     net = build(TinyConfig(vocab_size=vocabulary, **SIZE | size), seed=seed)
@@ -158,8 +156,8 @@ def fused_attention(self, x, cos, sin, mask, first, cache=None, keep_weights=Fal
     H, head = self.config.num_attention_heads, self.config.head_dim
     q, k, v = (f(x).view(B, T, H, head).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj))
     q, k = (F.rms_norm(z, (head,), eps=self.config.rms_norm_eps) for z in (q, k))
-    k, v = model_room.smear(k, self.smear_k, first), model_room.smear(v, self.smear_v, first)
-    q, k = model_room.rotate(q, cos, sin), model_room.rotate(k, cos, sin)
+    k, v = smear(k, self.smear_k, first), smear(v, self.smear_v, first)
+    q, k = rotate(q, cos, sin), rotate(k, cos, sin)
     mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=self.config.qk_scale / math.sqrt(head))
     return self.o_proj(mixed.transpose(1, 2).reshape(B, T, d)), None
 
@@ -176,7 +174,7 @@ def in_process(text: Path, seed: int, **changed) -> dict:
 
 def code() -> dict[str, str]:
     """The address of what was raced: a test compares it with the record that chapter 05 draws."""
-    return {what: address(function)[0] for what, function in (("training", "lmtutor.train:train"), ("model", "lmtutor.model:build"))}
+    return {what: address(function)[0] for what, function in (("training", "lmtutor.train:train"), ("model", "lmtutor.models.transformer:build"))}
 
 
 def race(peer: Path, text: Path, seeds: int) -> dict:

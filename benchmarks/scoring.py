@@ -3,7 +3,7 @@
     python benchmarks/scoring.py [--rounds 3] [--out scoring.json]
 
 Three ways take turns within one run, on the same tokens: every prompt whole, one by one; the prefix kept, the questions
-one by one; the prefix kept and the questions in batches (`lmtutor.score`, which the book uses). Reading the prefix is
+one by one; the prefix kept and the questions in batches (`lmtutor.models.score`, which the book uses). Reading the prefix is
 included. Ratios carry over to another machine, seconds do not.
 """
 
@@ -17,8 +17,9 @@ import time
 import numpy as np
 import torch
 
-from lmtutor import llm, runtime
-from lmtutor.score import score_choices
+from lmtutor import runtime
+from lmtutor.models import llm
+from lmtutor.models.score import score_choices
 
 
 class Numbers:

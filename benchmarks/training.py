@@ -21,9 +21,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lmtutor import runtime
-from lmtutor.data import tinyworld
-from lmtutor.model import TinyConfig, build
-from lmtutor.tokens import pack
+from lmtutor.models.tokens import pack
+from lmtutor.models.transformer import TinyConfig, build
+from lmtutor.tinyworld import world as tw
 from lmtutor.train import TrainConfig, train
 
 ROUNDS = 3
@@ -53,12 +53,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures here")
     out = parser.parse_args().json
     runtime.set_threads()
-    world = tinyworld.World(seed=0)
+    world = tw.World(seed=0)
     start = time.perf_counter()
-    tinyworld.stream(world, 3_000_000, seed=0)
+    tw.stream(world, 3_000_000, seed=0)
     figures = {"stream_seconds_3M": round(time.perf_counter() - start, 2), "machine": runtime.machine(), "rounds": []}
 
-    rows = pack(tinyworld.stream(world, STEPS * 16 * 129, seed=0), 128)
+    rows = pack(tw.stream(world, STEPS * 16 * 129, seed=0), 128)
     model = build(TinyConfig(vocab_size=len(world.words)), seed=0)
     ids = torch.from_numpy(rows[:16, :-1].astype(np.int64))
     per_token = flops_per_token(lambda x: torch.nn.functional.cross_entropy(model(x).logits.flatten(0, 1), x.flatten()), ids)

@@ -1,6 +1,6 @@
 """lmtutor: pre-training, fine-tuning and in-context learning, each one run, measured and compared.
 
-Importing the package loads nothing heavy; the rooms (`lmtutor.model`, `lmtutor.train`, ...) load what they need.
+Importing the package loads nothing heavy; the rooms (`lmtutor.models`, `lmtutor.train`, ...) load what they need.
 """
 
 __version__ = "0.1.0"

@@ -14,6 +14,6 @@ if sys.version_info < OLDEST:  # before anything that an older Python cannot rea
     sys.exit(2)
 
 if __name__ == "__main__":
-    from lmtutor.cli import main
+    from lmtutor.cli.commands import main
 
     main()

@@ -5,9 +5,8 @@ import textwrap
 
 import pytest
 
-from lmtutor import address
-from lmtutor.address import FILES, RECORD, Code
 from lmtutor.errors import ConfigError
+from lmtutor.records.address import FILES, RECORD, Code, address
 
 # Every way in which one definition reaches another, and look-alikes: names that are local where they stand.
 TOY = {
@@ -72,7 +71,7 @@ TOY = {
         def late(seed):
             def inner():
                 return LIMIT
-            return inner(), load("first").results
+            return inner(), load("lab/first").results
 
         LIMIT = 5
     """,
@@ -98,7 +97,7 @@ TOY = {
     """,
     "data/facts.tsv": "x\ty\n",
     "data/notes.md": "",
-    "recorded/first.json": '{"name": "first", "results": {"a": 1}}',
+    "chapters/lab/records/first.json": '{"name": "first", "results": {"a": 1}}',
 }
 
 MARKS = {"assets:fetch": ("assets:ASSETS",), "runs:depends_on": FILES, "runs:load": RECORD}
@@ -125,7 +124,7 @@ def toy(tmp_path):
 
 def test_a_function_stands_on_what_it_reaches_and_on_nothing_else(toy):
     assert sorted(toy()[1].values()) == [
-        "ASSETS", "Base", "Bucket", "LIMIT", "SIZE", "SQUARES", "TABLE", "WORDS", "_helper", "data/facts.tsv", "deepest", "first",
+        "ASSETS", "Base", "Bucket", "LIMIT", "SIZE", "SQUARES", "TABLE", "WORDS", "_helper", "data/facts.tsv", "deepest", "lab/first",
         "late", "passed_on", "plain", "shallow", "sharpen", "study",
     ]  # fmt: skip
 
@@ -150,7 +149,7 @@ def test_a_function_stands_on_what_it_reaches_and_on_nothing_else(toy):
     ("deep/well.py", "shallow: int", "shadow: int", "Bucket"),
     ("assets.py", "sha256", "another", "ASSETS"),
     ("data/facts.tsv", "y", "z", "data/facts.tsv"),
-    ("recorded/first.json", '"a": 1', '"a": 2', "first"),
+    ("chapters/lab/records/first.json", '"a": 1', '"a": 2', "lab/first"),
 ])  # fmt: skip
 def test_a_change_in_what_is_reached_is_noticed_and_named(toy, name, old, new, moved):
     (before, then), (after, now) = toy(), toy(name, old, new)
@@ -173,7 +172,7 @@ def test_a_change_in_what_is_reached_is_noticed_and_named(toy, name, old, new, m
     ("runs.py", "return lambda", "return  lambda"),
     ("data/facts.tsv", "\n", "\r\n"),
     ("data/notes.md", "", "text"),
-    ("recorded/first.json", '"name": "first"', '"name": "renamed"'),
+    ("chapters/lab/records/first.json", '"name": "first"', '"name": "renamed"'),
 ])  # fmt: skip
 def test_what_cannot_move_a_result_is_not_noticed(toy, name, old, new):
     assert toy()[0] == toy(name, old, new)[0]
@@ -230,11 +229,11 @@ def test_the_address_does_not_depend_on_the_python_version(toy):
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda toy: address.address("lmtutor.nowhere:f"), "is no function of lmtutor; give 'lmtutor.module:function'"),
-    (lambda toy: address.address("lmtutor.stats:nothing"), "is no function of lmtutor"),
-    (lambda toy: address.address("shutil:copy"), "is no function of lmtutor"),
+    (lambda toy: address("lmtutor.nowhere:f"), "is no function of lmtutor; give 'lmtutor.module:function'"),
+    (lambda toy: address("lmtutor.measure.stats:nothing"), "is no function of lmtutor"),
+    (lambda toy: address("shutil:copy"), "is no function of lmtutor"),
     (lambda toy: toy("lazy.py", "data/*.tsv", "data/*.csv"), "depends_on('data/*.csv') matches no file in toy/"),
-    (lambda toy: toy("lazy.py", 'load("first")', "load(seed)"), "toy.lazy:8: give load its names as they are, not computed"),
+    (lambda toy: toy("lazy.py", 'load("lab/first")', "load(seed)"), "toy.lazy:8: give load its names as they are, not computed"),
     (lambda toy: toy("world.py", "import assets, tools", "import *"), "`from toy import *` hides what is used"),
     (lambda toy: toy("world.py", "tools.sharpen(size)", "getattr(tools, 'blunt')(size)"), "toy.tools is used as a whole"),
     (lambda toy: toy("world.py", "tools.sharpen(size)", "tools.nothing(size)"), "toy.tools has no nothing"),

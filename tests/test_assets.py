@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from lmtutor import assets
-from lmtutor.assets import Asset
+from lmtutor.data import assets
+from lmtutor.data.assets import Asset
 from lmtutor.errors import AssetError
 
 CONTENT = b"0123456789" * 1000
@@ -260,8 +260,8 @@ def test_uv_is_used_where_there_is_no_pip(cache, tmp_path, monkeypatch):
 
 CHILD = f"""
 import shutil, sys, time
-from lmtutor import assets
-from lmtutor.assets import Asset
+from lmtutor.data import assets
+from lmtutor.data.assets import Asset
 assets.ASSETS["toy"] = {TOY!r}
 
 def installer(asset, folder):

@@ -9,9 +9,16 @@ import time
 
 import pytest
 
-import lmtutor
-from lmtutor import assets, cli, doctor, llm
+from lmtutor import __version__
+from lmtutor.cli import doctor
+from lmtutor.cli.commands import main
+from lmtutor.cli.doctor import _chapters, examine
+from lmtutor.data import assets
 from lmtutor.errors import TrainingError
+from lmtutor.models import llm
+from lmtutor.pretrain import tinyworld
+from lmtutor.records import recording, store, table
+from lmtutor.records.table import Experiment
 
 
 @pytest.fixture
@@ -24,7 +31,7 @@ def run(monkeypatch, capsys):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["lmtutor", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         said = capsys.readouterr()
         return end.value.code or 0, said.out, said.err
 
@@ -43,7 +50,7 @@ def nothing_here(tmp_path, monkeypatch):
 
 
 def test_version(run):
-    assert run("--version") == (0, f"lmtutor {lmtutor.__version__}\n", "")
+    assert run("--version") == (0, f"lmtutor {__version__}\n", "")
 
 
 @pytest.mark.parametrize("command", ["", "doctor", "fetch", "pretrain", "record"])
@@ -114,7 +121,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(run, nothing_here, monkey
 def test_doctor_sees_a_small_machine_and_a_cache_that_cannot_be_written(nothing_here, monkeypatch):
     nothing_here.write_text("a file")
     monkeypatch.setattr(doctor.runtime, "total_memory_gb", lambda: 4.0)
-    advice = {finding.what: finding.advice for finding in doctor.examine()}
+    advice = {finding.what: finding.advice for finding in examine()}
     assert "8 GB are planned for" in advice["memory"]
     assert "set LMTUTOR_CACHE to a folder that you can write to" in advice["folder"]
 
@@ -125,7 +132,7 @@ def test_doctor_expects_the_minutes_that_were_measured(tmp_path, monkeypatch):
     )
     (tmp_path / "04_not_run.ipynb").write_text('{"metadata": {}}')
     monkeypatch.setattr(doctor, "NOTEBOOKS", tmp_path)
-    (chapter,) = doctor._chapters()
+    (chapter,) = _chapters()
     assert (chapter.what, chapter.value) == ("03_pretraining", "about 3 min, 1.3 GB, on two cores")
 
 
@@ -178,9 +185,9 @@ def test_an_interrupted_fetch_says_how_to_go_on(run, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent differently on Windows")
 def test_a_real_interrupt_ends_with_130_and_no_traceback(nothing_here):
     script = (
-        "import time\nfrom lmtutor import assets, cli\nassets._installed = lambda asset: None\n"
+        "import time\nfrom lmtutor.cli.commands import main\nfrom lmtutor.data import assets\nassets._installed = lambda asset: None\n"
         "def slow(asset, folder):\n    print('downloading', flush=True)\n    time.sleep(60)\n"
-        "assets._run_installer = slow\nimport sys; sys.argv = ['lmtutor', 'fetch', 'bbc']\ncli.main()"
+        "assets._run_installer = slow\nimport sys; sys.argv = ['lmtutor', 'fetch', 'bbc']\nmain()"
     )
     def listen():  # a shell that runs the tests in the background makes them deaf to this signal
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -199,15 +206,13 @@ def test_a_real_interrupt_ends_with_130_and_no_traceback(nothing_here):
 
 
 def test_pretrain_passes_on_what_it_is_told_and_prints_the_probes(run, tmp_path, monkeypatch):
-    from lmtutor import pretrain
-
     asked = {}
 
     def stand_in(out, **settings):
         asked.update(settings, out=out)
         return {"tokens": 2000, "seconds": 1.2, "probes": {"grammar": 0.5}}
 
-    monkeypatch.setattr(pretrain, "pretrain_tinyworld", stand_in)
+    monkeypatch.setattr(tinyworld, "pretrain_tinyworld", stand_in)
     code, out, _ = run(
         "pretrain", "tinyworld", "--seed", 3, "--out", tmp_path, "--steps", 2, "--variant", "one_layer"
     )
@@ -216,13 +221,11 @@ def test_pretrain_passes_on_what_it_is_told_and_prints_the_probes(run, tmp_path,
 
 
 def test_pretrain_interrupted_or_failed(run, tmp_path, monkeypatch):
-    from lmtutor import pretrain
-
     def end_with(error):
         def stand_in(out, **settings):
             raise error
 
-        monkeypatch.setattr(pretrain, "pretrain_tinyworld", stand_in)
+        monkeypatch.setattr(tinyworld, "pretrain_tinyworld", stand_in)
         return run("pretrain", "tinyworld", "--seed", 0, "--out", tmp_path)
 
     code, _, err = end_with(KeyboardInterrupt())
@@ -243,15 +246,13 @@ def test_pretrain_of_an_unknown_world_or_variant(run, tmp_path):
 @pytest.fixture
 def experiments(monkeypatch):
     """Two experiments, of which the second is out of date; returns the names that get recorded."""
-    from lmtutor import runs
-
-    one = runs.Experiment("one", "lmtutor.stats:wilson", "the first", 1, [0])
-    two = runs.Experiment("two", "lmtutor.stats:wilson", "the second", 2.5, [0])
+    one = Experiment("one", "lmtutor.measure.stats:wilson", "the first", 1, [0])
+    two = Experiment("two", "lmtutor.measure.stats:wilson", "the second", 2.5, [0])
     recorded = []
-    monkeypatch.setattr(runs, "EXPERIMENTS", {"one": one, "two": two})
-    monkeypatch.setattr(runs, "stale", lambda name: "two is out of date" if name == "two" else None)
+    monkeypatch.setattr(table, "EXPERIMENTS", {"one": one, "two": two})
+    monkeypatch.setattr(store, "stale", lambda name: "two is out of date" if name == "two" else None)
     monkeypatch.setattr(
-        runs, "record", lambda name: recorded.append(name) or type("Done", (), {"seconds": 3.0})
+        recording, "record", lambda name: recorded.append(name) or type("Done", (), {"seconds": 3.0})
     )
     return recorded
 

@@ -7,10 +7,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lmtutor import costs, finetune, lora
-from lmtutor.costs import Bill, Shape, break_even
 from lmtutor.errors import ConfigError
-from lmtutor.model import TinyConfig, build
+from lmtutor.finetune import lora
+from lmtutor.finetune.classifier import Classifier, as_rows, label_loss, label_word_head, new_head
+from lmtutor.finetune.upper_layers import lower_states, numbered, split
+from lmtutor.measure import costs
+from lmtutor.measure.costs import Bill, Shape, break_even
+from lmtutor.models.transformer import TinyConfig, build
 
 LLAMA = LlamaConfig(vocab_size=300, hidden_size=64, intermediate_size=160, num_hidden_layers=4, num_attention_heads=4,
                     num_key_value_heads=2, max_position_embeddings=128, attn_implementation="eager")
@@ -47,15 +50,15 @@ def test_a_cached_prompt_costs_its_attention_only():
 
 
 def step(classifier, rows):
-    finetune.label_loss(classifier, torch.from_numpy(rows)).backward()
+    label_loss(classifier, torch.from_numpy(rows)).backward()
 
 
-ROWS = finetune.as_rows([[5] * 50] * 4, [0, 1, 2, 0])
+ROWS = as_rows([[5] * 50] * 4, [0, 1, 2, 0])
 
 
 def test_full_training_is_torchs_count():
     model = llama()
-    classifier = finetune.Classifier(model.model, finetune.new_head(64, 3))
+    classifier = Classifier(model.model, new_head(64, 3))
     found = counted(lambda: step(classifier, ROWS))
     assert 4 * costs.training_flops(Shape.of(LLAMA), 50, answers=3) == pytest.approx(found, rel=0.15)
 
@@ -63,14 +66,14 @@ def test_full_training_is_torchs_count():
 @pytest.mark.parametrize("cached", [False, True])
 def test_lora_on_the_upper_layers_is_torchs_count(cached):
     model = llama()
-    states = finetune.lower_states(model.model, ROWS, 2)
+    states = lower_states(model.model, ROWS, 2)
     lora.adapt(model, rank=4, layers=2, seed=0)
-    head = finetune.label_word_head(model, [1, 2, 3])
+    head = label_word_head(model, [1, 2, 3])
     if cached:
-        classifier = finetune.Classifier(finetune.split(model.model, 2)[1], head, pool="last", states=states)
-        rows = finetune.numbered(ROWS)
+        classifier = Classifier(split(model.model, 2)[1], head, pool="last", states=states)
+        rows = numbered(ROWS)
     else:
-        classifier, rows = finetune.Classifier(model.model, head, pool="last"), ROWS
+        classifier, rows = Classifier(model.model, head, pool="last"), ROWS
     found = counted(lambda: step(classifier, rows))
     asked = 4 * costs.training_flops(Shape.of(LLAMA), 50, layers=2, rank=4, answers=3, cached=cached)
     assert asked == pytest.approx(found, rel=0.15)

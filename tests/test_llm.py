@@ -8,8 +8,9 @@ import time
 import pytest
 import torch
 
-from lmtutor import assets, llm
+from lmtutor.data import assets
 from lmtutor.errors import AssetError
+from lmtutor.models import llm
 from lmtutor.runtime import best_dtype
 
 

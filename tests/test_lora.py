@@ -5,9 +5,10 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lmtutor import llm, lora
 from lmtutor.errors import AssetError, ConfigError
-from lmtutor.model import TinyConfig, build
+from lmtutor.finetune import lora
+from lmtutor.models import llm
+from lmtutor.models.transformer import TinyConfig, build
 
 IDS = torch.arange(1, 21)[None]
 
@@ -106,6 +107,14 @@ def test_the_global_random_state_is_left_alone():
     assert torch.equal(state, torch.get_rng_state())
     a, b = (dict(lora.adapt(models()["ours"], seed=5).named_parameters()) for _ in range(2))
     assert all(torch.equal(a[n], b[n]) for n in a)
+
+
+def test_updates_that_were_left_behind_come_off():
+    model = models()["llama"]
+    before = llm.weights_hash(model)
+    lora.adapt(model, rank=2, layers=1, seed=0)
+    assert lora.take_off(model) == 7 and lora.take_off(model) == 0
+    assert llm.weights_hash(model) == before
 
 
 @pytest.mark.parametrize("call, message", [

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from lmtutor.errors import DataError
-from lmtutor.metrics import Accuracy, MacroF1
-from lmtutor.stats import wilson
+from lmtutor.measure.metrics import Accuracy, MacroF1
+from lmtutor.measure.stats import wilson
 
 
 @pytest.mark.parametrize("right", ["a", 1])
@@ -56,7 +56,7 @@ def test_they_work_offline_where_no_home_can_be_written(tmp_path):
         "import socket\n"
         "def closed(*a, **k): raise SystemExit('network used')\n"
         "socket.socket.connect = socket.getaddrinfo = closed\n"
-        "from lmtutor.metrics import Accuracy, MacroF1\n"
+        "from lmtutor.measure.metrics import Accuracy, MacroF1\n"
         "print([M().compute(predictions=[1], references=[1])['n'] for M in (Accuracy, MacroF1)])\n"
     )
     home = tmp_path / "a file, not a folder"

@@ -15,7 +15,7 @@ CHAPTERS = {p.stem: p for p in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 SOLUTIONS = {p.stem: p for p in sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))}
 ALL = [*CHAPTERS.values(), *SOLUTIONS.values()]
 PROVIDES = {"sklearn": "scikit-learn", "IPython": "ipykernel"}
-CHECK = re.compile(r"""\bcheck\(\s*["'](\d+\.\d+)["']""")
+CHECK = re.compile(r"\bcheck\(\s*(\d+)\s*,")
 
 each = pytest.mark.parametrize("path", ALL, ids=lambda p: str(p.relative_to(ROOT / "notebooks").with_suffix("")))
 each_chapter = pytest.mark.parametrize("name", CHAPTERS)

@@ -1,4 +1,4 @@
-"""The sentences written for chapter 01: four languages, one meaning a line, none twice."""
+"""The sentences of the chapter on tokens: four languages, one meaning a line, none twice."""
 
 from lmtutor.data import parallel
 

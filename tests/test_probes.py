@@ -5,10 +5,9 @@ import pytest
 import torch
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from lmtutor import probes
-from lmtutor.data import tinyworld as tw
 from lmtutor.errors import ConfigError
-from lmtutor.model import TinyConfig, build
+from lmtutor.models.transformer import TinyConfig, build
+from lmtutor.tinyworld import probes, world as tw
 
 WORLD = tw.World(seed=2)
 

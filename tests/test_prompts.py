@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from lmtutor.data.prompts import Item, Template, classes, draw_demonstrations, draw_labelled, to_items
 from lmtutor.errors import ConfigError, DataError
-from lmtutor.prompts import Item, Template, classes, draw_demonstrations, to_items
 
 ARROW = Template("{text} ->")
 POOL = [Item(f"text {i}", "ab"[i % 2]) for i in range(12)]
@@ -51,6 +51,7 @@ def test_a_draw_per_class_is_balanced_and_mixed():
         (lambda: Template("{text} -> "), ConfigError, "ends in a space, which changes the answer's tokens"),
         (lambda: Template("{text} ->", answer=" x"), ConfigError, "holds {label} exactly once"),
         (lambda: Template("{text} ->", end=""), ConfigError, "needs an `end` between demonstrations"),
+        (lambda: draw_labelled([Item("a", "x"), Item("b", "y")], 5, seed=0), DataError, "give 2 to 2"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(call, error, message):
@@ -62,3 +63,9 @@ def test_what_cannot_be_used_is_refused_in_one_line(call, error, message):
 def test_integer_labels_take_their_words():
     rows = [{"text": "goal", "label": 1}, {"text": "vote", "label": 0}]
     assert [item.label for item in to_items(rows, names=["politics", "sport"])] == ["sport", "politics"]
+
+
+def test_labelled_items_are_nested_and_hold_every_class():
+    pool = [Item(f"text {i}", "ab"[i % 10 == 0]) for i in range(50)]
+    small, large = (draw_labelled(pool, n, seed=4) for n in (2, 20))
+    assert {item.label for item in small} == {"a", "b"} and large[:2] == small and len(set(large)) == 20

@@ -1,4 +1,4 @@
-"""The race against a published configuration: what chapter 05 draws belongs to the code of today; bad input is told in a line."""
+"""The race against a published configuration: what the chapter on scale draws belongs to the code of today; bad input is told in a line."""
 
 import json
 import math
@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from lmtutor import runs
+from lmtutor.records.files import CHAPTERS
 
 SCRIPT = ROOT / "benchmarks/race.py"
-KEPT = json.loads((runs.RECORDED / "benchmarks/race.json").read_text(encoding="utf-8"))
+KEPT = json.loads((CHAPTERS / "scale_and_cost/race.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_fused_attention_of_the_ablation_computes_the_book_s(race, monkeypat
     x = torch.randint(65, (2, 64), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         book = net(x).logits
-        monkeypatch.setattr(race.model_room.Attention, "forward", race.fused_attention)
+        monkeypatch.setattr(race.Attention, "forward", race.fused_attention)
         assert book.std() > 0.1 and torch.allclose(net(x).logits, book, atol=1e-4)
 
 

@@ -2,16 +2,19 @@
 
 import ast
 import dataclasses
-import itertools
 import random
 import symtable
 
 import pytest
 
-from lmtutor import address, runs
-from lmtutor.address import MARKS, PACKAGE, Code, Place
+from lmtutor.records.address import MARKS, SKIPPED, Code, Place
+from lmtutor.records.files import CHAPTERS, PACKAGE, plain
+from lmtutor.records.recording import resolve
+from lmtutor.records.store import load, stale
+from lmtutor.records.table import EXPERIMENTS
 
-STORED = sorted(path.stem for path in runs.RECORDED.glob("*.json") if not path.name.endswith(".partial.json"))
+STORED = sorted(f"{path.parts[-3]}/{path.stem}" for path in CHAPTERS.glob("*/records/*.json")
+                if not path.name.endswith(".partial.json"))
 
 
 @pytest.fixture(scope="module")
@@ -20,22 +23,22 @@ def code():
 
 
 def test_every_experiment_has_its_record_and_every_record_its_experiment():
-    assert STORED == sorted(runs.EXPERIMENTS)
+    assert STORED == sorted(EXPERIMENTS)
 
 
-@pytest.mark.parametrize("name", runs.EXPERIMENTS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_record_is_fresh(name):
-    assert runs.stale(name) is None
+    assert stale(name) is None
 
 
-@pytest.mark.parametrize("name", runs.EXPERIMENTS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_record_is_complete(name):
-    record = runs.load(name)
+    record = load(name)
     empty = [key for key, value in dataclasses.asdict(record).items() if value in (None, "", [], {}) and key != "config"]
     assert not empty
     assert record.name == name and record.seconds > 0
-    assert runs.plain(record.results) == record.results
-    assert callable(runs.resolve(runs.EXPERIMENTS[name].function))
+    assert plain(record.results) == record.results
+    assert callable(resolve(EXPERIMENTS[name].function))
 
 
 # The rule -------------------------------------------------------------------------------------------------------------
@@ -50,7 +53,8 @@ def test_every_mark_names_a_definition_and_so_does_what_stands_for_it(code):
 def test_a_package_with_every_definition_elsewhere_and_renamed_has_the_same_addresses(code, tmp_path):
     """Each definition in a file of its own, file and definition under a number, local variables under other names."""
     copy = tmp_path / PACKAGE.name
-    modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__") for path in PACKAGE.rglob("*.py")]
+    modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+               for path in PACKAGE.rglob("*.py")]
     places = [Place(module, name) for module in modules for name in code.source(module).definitions]
     new = {place: f"x{i}:d{i}" for i, place in enumerate(random.Random(0).sample(places, len(places)))}
     doors = {module: f"m{i}" for i, module in enumerate(modules)}  # where others find a module's names
@@ -74,10 +78,11 @@ def test_a_package_with_every_definition_elsewhere_and_renamed_has_the_same_addr
             bodies = [Rename(old, name, part, code, module, doors) for part in parts]
             renamed += sum(len(body.locals) for body in bodies)
             (copy / f"{file}.py").write_text("\n".join([*top, *(body.text for body in bodies)]))
-    marks = {moved(key, new): tuple(moved(one, new) for one in value) if isinstance(value, tuple) else value for key, value in MARKS.items()}
+    marks = {moved(key, new): tuple(moved(one, new) for one in value) if isinstance(value, tuple) else value
+             for key, value in MARKS.items()}
     there = Code(copy, marks)
     differing = []
-    for name, this in runs.EXPERIMENTS.items():
+    for name, this in EXPERIMENTS.items():
         there_called = f"{copy.name}." + new[Place(*this.function.split(":"))]
         if there.address(there_called)[0] != code.address(this.function)[0]:
             differing.append(name)
@@ -165,7 +170,7 @@ def test_a_changed_number_in_any_definition_behind_a_record_gives_another_addres
     code, trees = Code(PACKAGE), {}
     code.tree = lambda place: trees[place] if place in trees else trees.setdefault(place, code._tree(place))
     seen, changed = set(), 0
-    for name, this in runs.EXPERIMENTS.items():
+    for name, this in EXPERIMENTS.items():
         before = code.address(this.function)[0]
         for place in [place for place, _ in code.reach(this.function) if place.module.startswith(PACKAGE.name) and place not in seen]:
             seen.add(place)
@@ -184,7 +189,7 @@ def numbers_in(node):
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         yield node
     for key, value in ast.iter_fields(node):
-        if key not in address.SKIPPED:
+        if key not in SKIPPED:
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST) and not isinstance(child, ast.Raise):
                     yield from numbers_in(child)

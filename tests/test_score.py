@@ -3,39 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
+from lmtutor.data.prompts import to_items
 from lmtutor.errors import ConfigError, DataError
-from lmtutor.prompts import to_items
-from lmtutor.score import generate_answers, read_prefix, score_choices
+from lmtutor.models.score import generate_answers, read_prefix, score_choices
 
 PREFIX = "hot -> cold\nbig -> small\n"
 QUERIES = ["wet ->", "a much longer question ->", "up ->", "on ->", "in and out ->"]
 CHOICES = ["d", " dry", " down below", " x"]  # of 1, 4, 11 and 2 tokens
-
-
-class Letters:
-    """A tokenizer whose tokens are the characters themselves."""
-
-    eos_token_id = 127
-
-    def __call__(self, text, add_special_tokens):
-        assert not add_special_tokens
-        return {"input_ids": [ord(letter) for letter in text]}
-
-    def decode(self, ids):
-        return "".join(map(chr, ids))
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(
-            vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=100, initializer_range=0.5,
-        ))
-    return model.eval(), Letters()
 
 
 @torch.no_grad()
@@ -54,23 +29,23 @@ def one_by_one(model, tokenizer, prefix, queries, choices):
 
 @pytest.mark.parametrize("prefix", [PREFIX, ""])
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
-def test_scores_equal_the_plain_forward_pass(tiny, prefix, batch_size):
-    scores = score_choices(*tiny, prefix, QUERIES, CHOICES, batch_size=batch_size)
+def test_scores_equal_the_plain_forward_pass(by_letters, prefix, batch_size):
+    scores = score_choices(*by_letters, prefix, QUERIES, CHOICES, batch_size=batch_size)
     assert scores.n_tokens == (1, 4, 11, 2) and scores.chance == 0.25
     assert scores.log_probs.dtype == np.float32
-    np.testing.assert_allclose(scores.log_probs, one_by_one(*tiny, prefix, QUERIES, CHOICES), atol=1e-4)
+    np.testing.assert_allclose(scores.log_probs, one_by_one(*by_letters, prefix, QUERIES, CHOICES), atol=1e-4)
 
 
-def test_a_prefix_that_was_read_can_be_asked_again_and_again(tiny):
-    prefix = read_prefix(*tiny, PREFIX)
-    first = score_choices(*tiny, prefix, QUERIES, CHOICES)
-    generate_answers(*tiny, prefix, QUERIES)
-    np.testing.assert_array_equal(score_choices(*tiny, prefix, QUERIES, CHOICES).log_probs, first.log_probs)
+def test_a_prefix_that_was_read_can_be_asked_again_and_again(by_letters):
+    prefix = read_prefix(*by_letters, PREFIX)
+    first = score_choices(*by_letters, prefix, QUERIES, CHOICES)
+    generate_answers(*by_letters, prefix, QUERIES)
+    np.testing.assert_array_equal(score_choices(*by_letters, prefix, QUERIES, CHOICES).log_probs, first.log_probs)
 
 
 @pytest.mark.parametrize("prefix", [PREFIX, ""])
-def test_written_answers_equal_those_of_generate(tiny, prefix):
-    model, tokenizer = tiny
+def test_written_answers_equal_those_of_generate(by_letters, prefix):
+    model, tokenizer = by_letters
     expected = []
     for query in QUERIES:
         ids = torch.tensor([tokenizer(prefix + query, add_special_tokens=False)["input_ids"]])
@@ -79,19 +54,19 @@ def test_written_answers_equal_those_of_generate(tiny, prefix):
         new = new[: new.index(127)] if 127 in new else new
         expected.append(tokenizer.decode(new).split("\n")[0].strip())
     assert len(set(expected)) > 1
-    assert generate_answers(*tiny, prefix, QUERIES, batch_size=3) == expected
+    assert generate_answers(*by_letters, prefix, QUERIES, batch_size=3) == expected
 
 
-def test_an_answer_ends_at_the_stop_text(tiny):
-    whole = generate_answers(*tiny, PREFIX, QUERIES, stop="\0")
+def test_an_answer_ends_at_the_stop_text(by_letters):
+    whole = generate_answers(*by_letters, PREFIX, QUERIES, stop="\0")
     stop = next(answer for answer in whole if len(answer) > 2)[1]
-    assert generate_answers(*tiny, PREFIX, QUERIES, stop=stop) == [answer.split(stop)[0].strip() for answer in whole]
+    assert generate_answers(*by_letters, PREFIX, QUERIES, stop=stop) == [answer.split(stop)[0].strip() for answer in whole]
 
 
 def test_on_the_real_model_too_where_pieces_and_whole_have_the_same_tokens():
     from lmtutor.data import shorttasks
-    from lmtutor.incontext import short_task
-    from lmtutor.llm import load_llm
+    from lmtutor.data.tasks import short_task
+    from lmtutor.models.llm import load_llm
 
     model, tokenizer = load_llm("smollm2", dtype=torch.float32)
     task = short_task("capitals", instruction=True)
@@ -117,17 +92,17 @@ def test_on_the_real_model_too_where_pieces_and_whole_have_the_same_tokens():
         (dict(batch_size=0), ConfigError, "batch_size is 0; use 1 or more"),
     ],
 )
-def test_what_cannot_be_scored_is_refused_in_one_line(tiny, arguments, error, message):
+def test_what_cannot_be_scored_is_refused_in_one_line(by_letters, arguments, error, message):
     with pytest.raises(error) as caught:
-        score_choices(*tiny, **{"prefix": PREFIX, "queries": QUERIES, "choices": CHOICES, **arguments})
+        score_choices(*by_letters, **{"prefix": PREFIX, "queries": QUERIES, "choices": CHOICES, **arguments})
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_prefix_alone_may_be_too_long(tiny):
+def test_a_prefix_alone_may_be_too_long(by_letters):
     with pytest.raises(ConfigError, match="the prompt has 101 tokens but the model reads 100"):
-        read_prefix(*tiny, "a" * 101)
+        read_prefix(*by_letters, "a" * 101)
 
 
-def test_generation_without_room_is_refused(tiny):
+def test_generation_without_room_is_refused(by_letters):
     with pytest.raises(ConfigError, match="max_new_tokens is 0"):
-        generate_answers(*tiny, PREFIX, QUERIES, max_new_tokens=0)
+        generate_answers(*by_letters, PREFIX, QUERIES, max_new_tokens=0)

@@ -1,8 +1,8 @@
-"""The items written for chapter 11 are many, different and correct in form, and no test item is shown."""
+"""The items of the short tasks are many, different and correct in form, and no test item is shown."""
 
 import pytest
 
-from lmtutor.data import shorttasks
+from lmtutor.data import cards, shorttasks
 from lmtutor.errors import DataError
 
 
@@ -55,7 +55,7 @@ def test_an_unknown_task_is_named_with_the_known_ones():
 
 
 def test_the_card_counts_what_loading_gives():
-    card = shorttasks.make_card()
+    card = cards.make_card()
     for part, n in card.splits.items():
         assert n == sum(shorttasks.load(name)[part].num_rows for name in shorttasks.TASKS)
     assert sum(card.splits.values()) == sum(card.sizes.values())

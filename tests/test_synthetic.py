@@ -4,7 +4,7 @@ import itertools
 import re
 from collections import Counter
 
-from lmtutor.assistant import names_key
+from lmtutor.chapters.instructions_and_answers.support_desk import names_key
 from lmtutor.data import moods, support, texts, tickets
 
 

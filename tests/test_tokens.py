@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lmtutor.data.tinyworld import World
 from lmtutor.errors import ConfigError, DataError
-from lmtutor.tokens import encode, join, pack, train_bpe, word_tokenizer
+from lmtutor.models.tokens import encode_words, join, pack, train_bpe, word_tokenizer
+from lmtutor.tinyworld.world import World
 
 
 def test_a_text_comes_back_as_it_was():
@@ -13,14 +13,14 @@ def test_a_text_comes_back_as_it_was():
     tokenizer = word_tokenizer(world.words)
     text = "the dog near the cats sleeps ."
     ids = tokenizer(text)["input_ids"]
-    assert ids == encode(tokenizer, text) == [world.words.index(w) for w in text.split()]
+    assert ids == encode_words(tokenizer, text) == [world.words.index(w) for w in text.split()]
     assert tokenizer.decode(ids) == text
     assert tokenizer.eos_token_id == 0
 
 
 def test_an_unknown_word_is_named():
     with pytest.raises(DataError, match="not in the vocabulary of 701 words: helicopter; use words of this world"):
-        encode(word_tokenizer(World(seed=0).words), "the helicopter sleeps")
+        encode_words(word_tokenizer(World(seed=0).words), "the helicopter sleeps")
 
 
 def test_a_word_given_twice_is_refused():
@@ -42,7 +42,9 @@ def test_too_short_a_text_is_refused():
 STORY = ["the cat sat on the mat", "the dog sat on the cat", ""]
 
 
-@pytest.mark.parametrize("text", ["the cat", "  two  spaces\n\ttab ", "\U0001f642 \u03a9\u03bc\u03ad\u03b3\u03b1 \u65e5\u672c", "\x00\xff\U000e0001", ""])
+@pytest.mark.parametrize("text", [
+    "the cat", "  two  spaces\n\ttab ", "\U0001f642 \u03a9\u03bc\u03ad\u03b3\u03b1 \u65e5\u672c", "\x00\xff\U000e0001", "",
+])
 def test_any_text_comes_back_from_byte_pairs(text):
     tokenizer = train_bpe(STORY, 270)
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lmtutor.errors import ConfigError, TrainingError
-from lmtutor.model import TinyConfig, build
+from lmtutor.models.transformer import TinyConfig, build
 from lmtutor.train import TrainConfig, train
 
 SIZES = dict(vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
@@ -83,7 +83,7 @@ def test_learning_rate_rises_stays_and_falls():
 
 KILLED = """
 import sys, numpy as np
-from lmtutor.model import TinyConfig, build
+from lmtutor.models.transformer import TinyConfig, build
 from lmtutor.train import TrainConfig, train
 from lmtutor import runtime
 runtime.set_threads(1)
@@ -173,7 +173,7 @@ def test_too_few_rows_are_refused(rows):
 
 TWO = """
 import sys, json, numpy as np
-from lmtutor.model import TinyConfig, build
+from lmtutor.models.transformer import TinyConfig, build
 from lmtutor.train import TrainConfig, train
 rows = np.load(sys.argv[1])
 model = build(TinyConfig(**{sizes}), seed=3)

@@ -4,6 +4,7 @@ A line `<!-- made: NAME ARGUMENTS -->` in a page is replaced by the Markdown tha
 yields the files it read, so that the page is made again when one of them changes. `listed` holds the pages of the book.
 """
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -60,7 +61,7 @@ def short_tasks(root, listed):
 def checkpoints(root, listed):
     """The Tiny World runs that travel with the package, from the metrics stored beside their weights."""
     rows = []
-    for path in sorted(root.glob("lmtutor/checkpoints/**/metrics.json"), key=lambda p: (p.parent.name != "released", p)):
+    for path in sorted(root.glob("lmtutor/tinyworld/checkpoints/**/metrics.json"), key=lambda p: (p.parent.name != "released", p)):
         yield path
         run, kept = json.loads(path.read_text(encoding="utf-8")), len(list(path.parent.rglob("*.safetensors")))
         percent = [f"{100 * run['probes'][name]:.0f}" for name in ("grammar", "facts", "icl8_new_labels", "icl8_new_class")]
@@ -70,33 +71,18 @@ def checkpoints(root, listed):
                  "new labels, %", "new class, %"], rows)
 
 
-ROOMS = {
-    "The ways": (
-        "pretrain", "news", "bits", "masked", "scaling", "uses", "finetune", "forgetting", "knowledge", "assistant", "quantize", "incontext",
-        "origins", "induction", "regression", "hmm", "handover", "dialogue", "prices", "compare",
-    ),
-    "Training, scoring, probing, drawing": ("train", "score", "sft", "probes", "plots"),
-    "Models, prompts and data": (
-        "model", "llm", "lora", "prompts", "data", "data.tinyworld", "data.shorttasks", "data.parallel", "data.tickets", "data.moods",
-        "data.support", "data.bbc", "data.reviews", "data.dialogues", "data.tables", "data.cards",
-    ),
-    "Ground": ("tokens", "stats", "metrics", "costs", "runs", "assets", "runtime", "errors"),
-    "For notebooks and the command line": ("notebook", "exercises", "doctor"),
-}
-
-
-def reference(root, listed, *title):
-    """A section for each room of the package under one of the titles of `ROOMS`."""
-    title, text = " ".join(title), []
-    if title not in ROOMS:
-        raise ExtensionError(f"the reference has no part {title!r}; there are {', '.join(ROOMS)}")
-    text.append(f"## {title}\n")
-    for room in ROOMS[title]:
-        path = root / "lmtutor" / (room.replace(".", "/") + ".py")
-        path = path if path.exists() else path.with_suffix("") / "__init__.py"
-        if path.exists():
+def reference(root, listed, part):
+    """A section for each folder of the package, a part of it for each module: of the `chapters`, or of all other `rooms`."""
+    package, text = root / "lmtutor", []
+    folders = sorted(path.parent for path in (package / "chapters").glob("*/__init__.py")) if part == "chapters" else [
+        package, *sorted(path.parent for path in package.glob("*/__init__.py") if path.parent.name not in ("chapters", "cli")), package / "cli"]
+    for folder in folders:
+        room = ".".join(folder.relative_to(root).parts)
+        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        text.append(f"## {room}\n\n{said or ''}\n")
+        for path in sorted(folder.glob("[!_]*.py")):
             yield path
-            text.append(f"### lmtutor.{room}\n\n```{{eval-rst}}\n.. automodule:: lmtutor.{room}\n   :members:\n```\n")
+            text.append(f"### {room}.{path.stem}\n\n```{{eval-rst}}\n.. automodule:: {room}.{path.stem}\n   :members:\n```\n")
     yield "\n".join(text)
 
 
@@ -105,14 +91,14 @@ def commands(root, listed):
     import typer
     from typer.testing import CliRunner
 
-    from lmtutor.cli import app
+    from lmtutor.cli.commands import app
 
     app.rich_markup_mode = None  # plain text, without frames
     text = []
     for name in ("", *sorted(typer.main.get_command(app).commands)):
         shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "72", "TERMINAL_WIDTH": "72"}, prog_name="lmtutor")
         text.append(f"```text\n$ lmtutor {name + ' ' * bool(name)}--help\n{shown.output.strip()}\n```\n")
-    yield root / "lmtutor/cli.py"
+    yield root / "lmtutor/cli/commands.py"
     yield "\n".join(text)
 
 

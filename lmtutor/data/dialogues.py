@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import assets
-from .texts import SPLIT_SEED, as_datasets, normalise, split_by_hash
+import numpy as np
+
+from lmtutor.data import assets
+from lmtutor.data.texts import SPLIT_SEED, as_datasets, normalise, split_by_hash
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -50,3 +52,14 @@ def load_dialogues() -> DatasetDict:
         seed=SPLIT_SEED,
     )
     return as_datasets(list(rows.values()), splits)
+
+
+def held_out_questions(n: int | None = None) -> list[dict]:
+    """Questions of the dialogues' test split, each once, without those that want a program: question, answer, category.
+
+    With `n` evenly spaced ones of them, so that all categories keep their part.
+    """
+
+    kept = {row["question"]: row for row in reversed(list(load_dialogues()["test"])) if row["category"] != "coding"}
+    rows = list(reversed(kept.values()))
+    return rows if n is None else [rows[i] for i in np.linspace(0, len(rows) - 1, n).astype(int)]

@@ -8,8 +8,8 @@ import io
 import zipfile
 from typing import TYPE_CHECKING
 
-from .. import assets
-from .texts import SPLIT_SEED, as_datasets, normalise, split_by_hash, unrepeated
+from lmtutor.data import assets
+from lmtutor.data.texts import SPLIT_SEED, as_datasets, normalise, split_by_hash, unrepeated
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

@@ -16,7 +16,6 @@ from lmtutor.errors import DataError
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from lmtutor.data.cards import Card
 
 FOLDER = Path(__file__).with_name("shorttasks")
 INSTRUCTIONS = {
@@ -85,34 +84,3 @@ def load(name: str) -> "DatasetDict":
         })
         for part, items in split(name).items()
     })
-
-
-def make_card() -> "Card":
-    """The card of the five tasks, its numbers counted from the files."""
-    from lmtutor.data.cards import Card
-
-    parts = {name: split(name) for name in TASKS}
-    files = b"".join((FOLDER / f"{name}.tsv").read_bytes() for name in TASKS)
-    return Card(
-        name="shorttasks",
-        title="Short tasks: opposites, capitals, plurals, past tense, English-French nouns",
-        source="written for this book",
-        licence="as the book's",
-        got_from="lmtutor",
-        sha256=hashlib.sha256(files).hexdigest(),
-        use="what a small model learns from a prompt (chapter 11)",
-        not_allowed="a measure of a model's language or knowledge: the items are common words and well-known countries",
-        splits={part: sum(len(items[part]) for items in parts.values()) for part in ("pool", "dev", "test")},
-        sizes={f"items in {name}": len(read(name)) for name in TASKS},
-        notes=(
-            "Each input stands once. The parts are cut by the SHA-256 of the input: a quarter is the pool of "
-            "demonstrations, 15% dev, the rest test.",
-            "No word stands in two items of the opposites, so that no pair returns reversed in another part.",
-            "Half of the plurals and most past tenses are irregular. Five plurals rightly repeat their input: "
-            + ", ".join(sorted(UNCHANGED["plurals"])) + ".",
-        ),
-        flaws=(
-            "Several answers can be right; those accepted are listed in the files, and others may be missing.",
-            "Capitals as commonly taught in 2026; countries whose capital is disputed or moving are left out.",
-        ),
-    )

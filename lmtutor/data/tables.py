@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError
-from .texts import as_datasets, normalise, split_by_hash
+from lmtutor.data.texts import as_datasets, normalise, split_by_hash
+from lmtutor.errors import DataError
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

@@ -122,3 +122,9 @@ def as_datasets(
             for split, positions in splits.items()
         }
     )
+
+
+def holds(answer: str, right: str) -> bool:
+    """Whether an answer contains the expected words, as whole words; case and punctuation are ignored."""
+
+    return f" {normalise(right)} " in f" {normalise(answer)} "

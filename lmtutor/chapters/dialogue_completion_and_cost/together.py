@@ -1,0 +1,108 @@
+"""A prompt's labels handed over: they teach a bag of words, and LoRA and demonstrations are used together, on news topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from lmtutor import runtime
+from lmtutor.data.prompts import Item, draw_demonstrations
+from lmtutor.data.tasks import topic_task
+from lmtutor.errors import TrainingError
+from lmtutor.finetune import lora
+from lmtutor.finetune.classifier import predict
+from lmtutor.finetune.upper_layers import Reader, fit_lora
+from lmtutor.incontext.ask import ask, label_scores
+from lmtutor.incontext.calibration import LabelScores
+from lmtutor.models.baselines import bag_of_words
+from lmtutor.records.recording import unit
+
+
+def relabelled(items: Sequence[Item], predicted: Sequence[int], labels: Sequence[str]) -> list[Item]:
+    """The items with somebody else's labels in the place of their own."""
+    return [Item(item.text, labels[label]) for item, label in zip(items, predicted, strict=True)]
+
+
+def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabelled: int, few: Sequence[int], lr: float,
+             rates: Sequence[float], n_test: int, model: str, dtype: str) -> dict:
+    """The record on news topics with a real model.
+
+    Each seed has articles of its own. The model labels `n_unlabelled` of them, prompted without an example, its leaning over these
+    articles taken out; a bag of words learns from its labels, and from the right ones. LoRA learns from the right labels of the
+    first `n_labels`, and from the model's own. Then the model is asked the test articles with LoRA and without, after no
+    example and after one of each topic, taken from the same `n_labels`. For the first seed LoRA is trained at several rates.
+
+    Parameters
+    ----------
+    lora_seeds : LoRA is trained for so many of the seeds, from the first on
+    few : numbers of right labels from which a bag of words learns besides
+    lr : the learning rate that `specialists` chose; rates : for the first seed
+    """
+    from lmtutor.models.llm import load_llm
+
+    runtime.set_threads()
+    llm, tokenizer = load_llm(model, dtype=getattr(torch, dtype))
+    whole = n_unlabelled * len(seeds)
+    task = topic_task(wording="labelled", n_pool=whole, n_dev=5, n_test=n_test)
+    order = np.random.default_rng(list(seeds)).permutation(whole)
+    own = {s: [task.pool[i] for i in order[k * n_unlabelled : (k + 1) * n_unlabelled]] for k, s in enumerate(seeds)}
+
+    def scores(name, items):
+        return LabelScores(**unit(name, label_scores, llm, tokenizer, task, [], items))
+
+    def teach_words(seed):
+        items = own[seed]
+        asked = scores(f"articles {seed}", items).log_probs
+        leaning = asked.mean(axis=0)
+        pseudo = (asked - leaning).argmax(axis=1)
+        truth = [task.labels.index(item.label) for item in items]
+        return {"seed": seed, "pseudo": pseudo.tolist(), "raw": asked.argmax(axis=1).tolist(), "truth": truth, "leaning": leaning.tolist(),
+                "teacher": (zero.log_probs - leaning).argmax(axis=1).tolist(),
+                "student": bag_of_words(relabelled(items, pseudo, task.labels), task.test, task.labels).tolist(),
+                "right_labels": {str(n): bag_of_words(items[:n], task.test, task.labels).tolist() for n in (*few, n_unlabelled)}}
+
+    zero = scores("test articles", task.test)
+    words = [teach_words(seed) for seed in seeds]
+    taught = {s: own[s][:n_labels] for s in seeds[:lora_seeds]}
+    reader = Reader(llm, tokenizer, replace(task, pool=tuple(item for s in taught for item in taught[s])))
+
+    def with_lora(seed, rate, labels, prompts):
+        pseudo = words[list(seeds).index(seed)]["pseudo"][:n_labels]
+        shown = taught[seed] if labels == "right" else relabelled(taught[seed], pseudo, task.labels)
+        try:
+            adapted, classifier, history = fit_on(reader, taught[seed], shown, lr=rate, seed=seed)
+        except TrainingError:  # a learning rate at which the loss is not finite answers nothing right
+            return {"predicted": [-1] * n_test}
+        try:
+            predicted = predict(classifier, reader.numbered(task.test)).argmax(axis=1)
+            demos = draw_demonstrations(taught[seed], 1, seed=seed, per_class=True)
+            return {"predicted": predicted, "seconds": round(history.seconds, 1), "loss": round(float(np.mean(history.loss[-5:])), 4)} | {
+                key: ask(llm, tokenizer, task, demos if key == "five" else []) for key in prompts}
+        finally:
+            lora.detach(adapted)
+
+    def five(seed):
+        return ask(llm, tokenizer, task, draw_demonstrations(taught[seed], 1, seed=seed, per_class=True))
+
+    return {
+        "labels": task.labels, "truth": task.truth, "zero": zero.predicted(), "words": words,
+        "five": [unit(f"five {s}", five, s) for s in taught],
+        "lora": [unit(f"LoRA {s}", with_lora, s, lr, "right", ("none", "five")) for s in taught],
+        "lora_own": [unit(f"LoRA, own labels, {s}", with_lora, s, lr, "own", ()) for s in taught],
+        "rates": [{"lr": rate} | unit(f"LoRA {rate:g}", with_lora, seeds[0], rate, "right", ()) for rate in rates],
+    }
+
+
+def fit_on(reader: Reader, items: Sequence[Item], labelled: Sequence[Item], **settings):
+    """`fit_lora` on texts that the reader holds, with the labels of `labelled`, which need not be right."""
+    rows = reader.rows.copy()
+    at = reader.at(items)
+    rows[at, -1] = [reader.task.labels.index(item.label) for item in labelled]
+    told, reader.rows = reader.rows, rows
+    try:
+        return fit_lora(reader, items, dtype="float32", **settings)
+    finally:
+        reader.rows = told

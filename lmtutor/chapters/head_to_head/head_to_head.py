@@ -1,0 +1,24 @@
+"""Every way on one task, at every budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmtutor.compare.sides import built_in, compare
+from lmtutor.models.llm import model_to_record
+
+
+def head_to_head(*, seeds: Sequence[int], task: str, budgets: Sequence[int], many: int, many_seeds: int, n_pool: int,
+                 n_dev: int, n_test: int, model: str, dtype: str) -> dict:
+    """The record: every way on one task and every budget.
+
+    Parameters
+    ----------
+    task : "bbc" or "reviews"
+    many, many_seeds : budgets from `many` on are run on the first `many_seeds` seeds only
+    """
+    llm, tokenizer = model_to_record(model, dtype)
+    bench = built_in(task, llm, tokenizer, n_dev=n_dev, n_test=n_test, n_pool=n_pool)
+    of = {n: list(seeds) if n < many else list(seeds)[:many_seeds] for n in budgets}
+    return {"labels": bench.task.labels, "truth": bench.truth(bench.task.test), "budgets": list(budgets), "n_dev": len(bench.task.dev),
+            "runs": compare(bench, of)}

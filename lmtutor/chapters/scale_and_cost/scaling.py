@@ -1,0 +1,307 @@
+"""Scaling: what size, text, repeated text and repeated articles do to the loss of small models that read BBC news."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lmtutor.errors import ConfigError, DataError
+from lmtutor.measure.costs import Shape
+from lmtutor.models.losses import token_losses
+from lmtutor.models.tokens import pack
+from lmtutor.models.transformer import TinyConfig, TinyForCausalLM
+from lmtutor.pretrain.news import CONTEXT, News, pretrain_news, read_news
+from lmtutor.records.recording import units
+from lmtutor.train import TrainConfig
+
+VOCABULARY = 2048
+BATCH = 2                    # rows a step: short runs need many steps more than they need large ones
+TOKENS_A_STEP = BATCH * CONTEXT
+HEAD = 24                    # size of a head, at every width
+COPIES = (0, 1, 4, 16)       # how often an article stands in the text
+N_MARKED = 48                # articles that are placed so
+PROMPT = 32                  # tokens that a greedy continuation is given, and the number that it is asked for
+
+
+def sized(width: int) -> TinyConfig:
+    """Four layers of a width; everything but the width is alike."""
+    if width % HEAD:
+        raise ConfigError(f"width is {width}; choose a multiple of {HEAD}, the size of one head")
+    return TinyConfig(vocab_size=VOCABULARY, hidden_size=width, intermediate_size=5 * width // 2,
+                      num_attention_heads=width // HEAD)
+
+
+def settings(steps: int, rate: float) -> TrainConfig:
+    """AdamW for every parameter, in float32: one learning rate to choose, and the same sums on any processor."""
+    return TrainConfig(steps=steps, batch_size=BATCH, muon_lr=None, embedding_lr=rate, other_lr=rate, clip=1.0,
+                       dtype="float32")
+
+
+def matrix_weights(shape: Shape) -> int:
+    """Parameters that every token is multiplied with: the layers' matrices and the output layer."""
+    return shape.layers * shape.layer_weights + shape.width * shape.vocabulary
+
+
+# Text ---------------------------------------------------------------------------------------------
+
+
+def by_article(news: News, split: str) -> list[np.ndarray]:
+    """The token ids of each article, `<eos>` first."""
+    ids = news.ids[split]
+    return np.split(ids, np.flatnonzero(ids == news.tokenizer.eos_token_id)[1:])
+
+
+def by_lot(news: News, split: str, n: int, *, seed: int) -> list[np.ndarray]:
+    """`n` articles of a split, drawn without replacement among those that fill a row."""
+    found = [ids for ids in by_article(news, split) if len(ids) > CONTEXT]
+    if n > len(found):
+        raise DataError(f"{n} articles were asked for, {split} has {len(found)} that fill a row; ask for fewer")
+    return [found[i] for i in np.random.default_rng(seed).permutation(len(found))[:n]]
+
+
+def fresh_rows(news: News, n_rows: int, *, seed: int) -> np.ndarray:
+    """(n_rows, CONTEXT + 1) token ids of training articles in an order drawn from `seed`.
+
+    With one seed, more rows begin with fewer: the text of a smaller budget is part of that of a larger one.
+    """
+    articles = by_article(news, "train")
+    order = np.random.default_rng(seed).permutation(len(articles))
+    rows = pack(np.concatenate([articles[i] for i in order]), CONTEXT)
+    if n_rows > len(rows):
+        raise DataError(f"{n_rows} rows were asked for, the training articles have {len(rows)}; ask for fewer")
+    return rows[:n_rows]
+
+
+def rows_with_copies(news: News, marked: list[np.ndarray], copies: Sequence[int], n_rows: int, *, seed: int) -> np.ndarray:
+    """(n_rows, CONTEXT + 1) token ids in which `marked[i]` stands `copies[i]` times, among other articles, shuffled."""
+    rng = np.random.default_rng(seed)
+    taken = {ids.tobytes() for ids in marked}
+    others = [ids for ids in by_article(news, "train") if ids.tobytes() not in taken]
+    stream = [ids for ids, n in zip(marked, copies, strict=True) for _ in range(n)]
+    length = sum(map(len, stream))
+    for i in rng.permutation(len(others)):
+        if length >= n_rows * (CONTEXT + 1):
+            break
+        stream.append(others[i])
+        length += len(others[i])
+    rows = pack(np.concatenate([stream[i] for i in rng.permutation(len(stream))]), CONTEXT)
+    if len(rows) < n_rows:
+        raise DataError(f"the articles fill {len(rows)} rows, {n_rows} were asked for; ask for fewer")
+    return rows[:n_rows]
+
+
+# Measures -----------------------------------------------------------------------------------------
+
+
+def article_losses(model: TinyForCausalLM, articles: list[np.ndarray]) -> np.ndarray:
+    """Mean loss of each article over the rows that it fills, nats per token: (N,)."""
+    rows = [pack(ids, CONTEXT) for ids in articles]
+    losses = token_losses(model, np.concatenate(rows)).mean(axis=1)
+    return np.array([part.mean() for part in np.split(losses, np.cumsum([len(r) for r in rows])[:-1])])
+
+
+@torch.inference_mode()
+def memorised_tokens(model: TinyForCausalLM, articles: list[np.ndarray]) -> np.ndarray:
+    """How many of the `PROMPT` tokens after an article's first `PROMPT` a greedy continuation says word for word: (N,)."""
+    ids = torch.from_numpy(np.stack([a[: 2 * PROMPT] for a in articles]).astype(np.int64)).to(model.device)
+    said = ids[:, :PROMPT]
+    for _ in range(PROMPT):
+        said = torch.cat((said, model(said).logits[:, -1:].argmax(-1)), dim=1)
+    same = said[:, PROMPT:] == ids[:, PROMPT:]  # (N, PROMPT)
+    return same.int().cumprod(dim=1).sum(dim=1).cpu().numpy()
+
+
+def ngram_losses(ids: np.ndarray, articles: list[np.ndarray], order: int, *, discount: float = 0.75) -> np.ndarray:
+    """Mean loss of each article under an n-gram model counted from `ids`, at the positions that the networks predict.
+
+    Interpolated Kneser-Ney smoothing: a discount is taken from each count and given to the shorter context, where
+    what counts is in how many different contexts a token stood.
+
+    Parameters
+    ----------
+    ids : (N,)    text
+    order : int   1: unigram, 2: bigram, 3: trigram
+
+    Source: Kneser and Ney 1995; in this form Chen and Goodman 1999.
+    """
+    if order < 1:
+        raise ConfigError(f"order is {order}; give 1 for a unigram, 2 for a bigram, and so on")
+    words = ids.tolist()
+    tables: list[dict] = []
+    for n in range(1, order + 1):
+        table = defaultdict(Counter)
+        if n == order:
+            for gram in zip(*(words[i:] for i in range(n))):
+                table[gram[:-1]][gram[-1]] += 1
+        else:  # different left neighbours
+            for gram in set(zip(*(words[i:] for i in range(n + 1)))):
+                table[gram[1:-1]][gram[-1]] += 1
+        tables.append({context: (found, sum(found.values())) for context, found in table.items()})
+
+    def probability(context, word):
+        p = 1 / VOCABULARY
+        for n in range(min(order, len(context) + 1)):
+            found, total = tables[n].get(context[len(context) - n :], ({}, 0))
+            if total:
+                p = (max(found.get(word, 0) - discount, 0) + discount * len(found) * p) / total
+        return p
+
+    losses = []
+    for article in articles:
+        rows = pack(article, CONTEXT).tolist()
+        losses.append(-np.mean([np.log(probability(tuple(row[max(0, t - order + 1) : t]), row[t]))
+                                for row in rows for t in range(1, len(row))]))
+    return np.array(losses)
+
+
+# A law --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Law:
+    """loss = E + A (N / N0)^-a + B (D / D0)^-b, with N0 and D0 the smallest that were run (Hoffmann et al. 2022)."""
+
+    E: float
+    A: float
+    a: float
+    B: float
+    b: float
+    smallest: tuple[float, float]
+
+    def __call__(self, N, D):
+        N0, D0 = self.smallest
+        return self.E + self.A * (np.asarray(N) / N0) ** -self.a + self.B * (np.asarray(D) / D0) ** -self.b
+
+
+def fit_law(N: Sequence[float], D: Sequence[float], loss: Sequence[float]) -> Law:
+    """The law with least squares: five numbers, so at least six runs.
+
+    Parameters
+    ----------
+    N, D, loss : (runs,)    weights, tokens, nats per token
+
+    Raises
+    ------
+    DataError    there are fewer than six runs
+    """
+    from scipy.optimize import least_squares
+
+    N, D, loss = (np.asarray(x, dtype=float) for x in (N, D, loss))
+    if len(loss) < 6:
+        raise DataError(f"{len(loss)} runs cannot carry five numbers; give at least 6")
+    smallest = (N.min(), D.min())
+
+    def misfit(x):
+        return Law(*x, smallest)(N, D) - loss
+
+    bounds = ([0, 0, 0.01, 0, 0.01], [loss.min(), 10, 3, 10, 3])
+    spread = np.ptp(loss)
+    found = least_squares(misfit, (loss.min() / 2, spread, 0.3, spread, 0.3), bounds=bounds)
+    return Law(*found.x, smallest)
+
+
+def fit_line(N: Sequence[float], D: Sequence[float], loss: Sequence[float]):
+    """The plainer rival: loss = c + p ln N + q ln D, three numbers. Returns it as a function of N and D."""
+    table = np.column_stack([np.ones(len(N)), np.log(N), np.log(D)])
+    c, p, q = np.linalg.lstsq(table, np.asarray(loss, dtype=float), rcond=None)[0]
+    return lambda n, d: c + p * np.log(n) + q * np.log(d)
+
+
+def predict(fit, N, D, losses: np.ndarray, at: tuple[float, float], *, seed: int, resamples: int = 300) -> np.ndarray:
+    """What `fit` says of a run that it has not seen, again and again: (resamples,) losses.
+
+    Each time the seeds of each cell are drawn anew, the curve is fitted anew, and one of its misses on the cells is
+    added, enlarged for the numbers that the fit has already used up.
+
+    Parameters
+    ----------
+    fit : fit_law or fit_line
+    N, D : (cells,)           losses : (cells, S), the loss of each seed
+    at : (N, D) of the run to be foretold
+    """
+    rng = np.random.default_rng(seed)
+    N, D = np.asarray(N, dtype=float), np.asarray(D, dtype=float)
+    cells, S = losses.shape
+    used = 3 if fit is fit_line else 5
+    misses = (losses.mean(axis=1) - fit(N, D, losses.mean(axis=1))(N, D)) * np.sqrt(cells / (cells - used))
+    told = []
+    for _ in range(resamples):
+        drawn = losses[np.arange(cells)[:, None], rng.integers(0, S, (cells, S))].mean(axis=1)
+        told.append(float(fit(N, D, drawn)(*at)) + rng.choice(misses))
+    return np.array(told)
+
+
+# Experiments --------------------------------------------------------------------------------------
+
+N_TEST, N_VALIDATION = 128, 64  # articles, drawn once for all runs
+
+
+def _run(width, steps, rate, seed, passes=1, split="test", checks=()):
+    """One model of a width: `steps` steps over text that is read `passes` times."""
+    news = read_news(VOCABULARY)
+    n_rows = steps * BATCH // passes
+    rows = fresh_rows(news, n_rows, seed=seed)
+    asked = by_lot(news, split, N_TEST if split == "test" else N_VALIDATION, seed=0)
+
+    def evaluate(model, step):
+        return {"read": float(token_losses(model, rows[:64]).mean()),
+                "held out": float(article_losses(model, asked[:32]).mean())}
+
+    model, history = pretrain_news(news, seed=seed, model=sized(width), settings=settings(steps, rate), rows=rows,
+                                   evaluate=evaluate, evaluate_at=checks)
+    return {"width": width, "steps": steps, "rate": rate, "seed": seed, "passes": passes, "tokens": history.tokens,
+            "seconds": round(history.seconds, 1), "losses": article_losses(model, asked).round(4),
+            "curve": [{k: round(v, 4) for k, v in check.items() if k != "seconds"} for check in history.evaluations]}
+
+
+def _keyed(arguments):
+    return {" ".join(map(str, these)): these for these in arguments}
+
+
+def grid(*, seeds: Sequence[int], widths: Sequence[int], steps: Sequence[int], rates: Sequence[float],
+         tuning_seeds: Sequence[int]) -> dict:
+    """Every width with every number of steps, all text read once; each cell's learning rate is chosen on validation
+    articles, with seeds of their own."""
+    cells = [(w, n) for w in widths for n in steps]
+    wanted = [(*cell, rate, s, 1, "validation") for cell in cells for rate in rates for s in tuning_seeds]
+    tuning = [told | {"losses": float(np.mean(told["losses"]))} for told in units(_run, _keyed(wanted))]
+
+    def mean(cell, rate):
+        return np.mean([t["losses"] for t in tuning if (t["width"], t["steps"], t["rate"]) == (*cell, rate)])
+
+    wanted = [(*cell, min(rates, key=lambda rate, cell=cell: mean(cell, rate)), s) for cell in cells for s in seeds]
+    tuning = [{k: t[k] for k in ("width", "steps", "rate", "seed")} | {"loss": t["losses"]} for t in tuning]
+    return {"tuning": tuning, "runs": units(_run, _keyed(wanted))}
+
+
+def one_cell(*, seeds: Sequence[int], width: int, steps: int, rate: float) -> dict:
+    """One width with one number of steps, kept apart from the grid."""
+    return {"runs": units(_run, _keyed((width, steps, rate, s) for s in seeds))}
+
+
+def repeats(*, seeds: Sequence[int], width: int, steps: int, rate: float, passes: Sequence[int], checks: Sequence[int]) -> dict:
+    """The same number of steps on less and less text, read more and more often."""
+    wanted = [(width, steps, rate, s, n, "test", tuple(checks)) for n in passes for s in seeds]
+    return {"runs": units(_run, _keyed(wanted))}
+
+
+def _copied(width, steps, rate, seed, turn):
+    """One model that reads marked articles 0, 1, 4 or 16 times; over the four turns each article gets every number."""
+    news = read_news(VOCABULARY)
+    marked = by_lot(news, "train", N_MARKED, seed=0)
+    groups = np.random.default_rng([seed, 1]).permutation(N_MARKED) % len(COPIES)  # (N_MARKED,)
+    copies = [COPIES[(group + turn) % len(COPIES)] for group in groups]
+    rows = rows_with_copies(news, marked, copies, steps * BATCH, seed=seed)
+    model, history = pretrain_news(news, seed=seed, model=sized(width), settings=settings(steps, rate), rows=rows)
+    return {"seed": seed, "turn": turn, "copies": copies, "tokens": history.tokens, "seconds": round(history.seconds, 1),
+            "losses": article_losses(model, marked).round(4), "recited": memorised_tokens(model, marked)}
+
+
+def copies(*, seeds: Sequence[int], width: int, steps: int, rate: float) -> dict:
+    """Articles that stand in the text 0, 1, 4 or 16 times: each is compared with itself in the runs that never read it."""
+    wanted = [(width, steps, rate, s, turn) for s in seeds for turn in range(len(COPIES))]
+    return {"runs": units(_copied, _keyed(wanted))}

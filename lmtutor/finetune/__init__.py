@@ -1,0 +1,1 @@
+"""The second way: examples with answers, some or all weights."""

@@ -1,0 +1,1 @@
+"""The third way: examples in the prompt, no weight."""

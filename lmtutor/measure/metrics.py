@@ -1,0 +1,75 @@
+"""Metrics as modules of `evaluate` that need no hub, no network and no cache folder."""
+
+from __future__ import annotations
+
+import tempfile
+
+import datasets
+import evaluate
+
+from lmtutor.errors import DataError
+from lmtutor.measure.stats import wilson
+
+FEATURES = [
+    datasets.Features({"predictions": datasets.Value(kind), "references": datasets.Value(kind)})
+    for kind in ("int64", "string")
+]
+
+
+class LocalMetric(evaluate.Metric):
+    """A metric that keeps what it is given in memory, and can be combined like any other of `evaluate`."""
+
+    description = ""
+
+    def __init__(self, **settings):
+        if settings.get("num_process", 1) == 1 and "cache_dir" not in settings:
+            self._folder = tempfile.TemporaryDirectory()  # evaluate wants one, and writes nothing there
+            settings |= {"keep_in_memory": True, "cache_dir": self._folder.name}
+        super().__init__(**settings)
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=self.description, citation="", inputs_description=self.__doc__, features=FEATURES
+        )
+
+    def compute(self, *, predictions=None, references=None, **settings) -> dict:
+        """Score predictions against references, both (N,) of whole numbers or of text."""
+        if predictions is not None and references is not None:
+            if len(predictions) != len(references):
+                given = f"{len(predictions)} predictions for {len(references)} references"
+                raise DataError(f"{given}; give one prediction an item")
+            if not len(references):
+                raise DataError("there are no predictions to score; give at least one item")
+        return super().compute(predictions=predictions, references=references, **settings)
+
+
+class Accuracy(LocalMetric):
+    """The share of items answered right, with its Wilson interval.
+
+    Returns
+    -------
+    dict    accuracy, low, high (fractions, 95%) and n
+    """
+
+    description = "Accuracy with Wilson's 95% interval."
+
+    def _compute(self, predictions, references):
+        interval = wilson([p == r for p, r in zip(predictions, references)])
+        return {"accuracy": interval.estimate, "low": interval.low, "high": interval.high, "n": interval.n}
+
+
+class MacroF1(LocalMetric):
+    """F1 of each class, averaged with equal weights: it does not reward ignoring a rare class.
+
+    Returns
+    -------
+    dict    macro_f1 (fraction) and n
+    """
+
+    description = "Macro-averaged F1."
+
+    def _compute(self, predictions, references):
+        from sklearn.metrics import f1_score
+
+        score = f1_score(references, predictions, average="macro", zero_division=0)
+        return {"macro_f1": float(score), "n": len(references)}

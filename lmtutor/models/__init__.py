@@ -1,0 +1,1 @@
+"""What is asked: the book's own decoder, real language models, and what needs no language model."""

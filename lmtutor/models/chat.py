@@ -1,0 +1,58 @@
+"""A conversation in the chat template: how a model that was tuned on chats is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lmtutor.errors import ConfigError
+from lmtutor.models.score import encode_text
+
+ASKED = {  # three ways to put a question to SmolLM2; None: the chat template that travels with its tokenizer
+    "bare": "{question}",
+    "document": "Question: {question}\nAnswer:",
+    "chat template": None,
+}
+
+
+def as_prompt(tokenizer, question: str, form: str) -> str:
+    """A question in one of the forms of `ASKED`."""
+    if form not in ASKED:
+        raise ConfigError(f"there is no form {form!r}; use one of {', '.join(ASKED)}")
+    if ASKED[form] is not None:
+        return ASKED[form].replace("{question}", question)
+    messages = [{"role": "user", "content": question}]
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+
+
+SYSTEM = "You are a helpful AI assistant."
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the user said, and what was answered."""
+
+    user: str
+    reply: str
+
+
+def history(tokenizer, turns: Sequence[Turn], *, system: str = SYSTEM) -> str:
+    """Earlier turns as the model reads them: the chat template around each, the system prompt first."""
+    messages = [{"role": "system", "content": system}]
+    for turn in turns:
+        messages += [{"role": "user", "content": turn.user}, {"role": "assistant", "content": turn.reply}]
+    return tokenizer.apply_chat_template(messages, tokenize=False)
+
+
+def question(tokenizer, user: str, *, stem: str = "") -> str:
+    """A new question in the chat template, open for the answer, which begins with `stem`."""
+    empty = history(tokenizer, [])
+    whole = tokenizer.apply_chat_template(
+        [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}], add_generation_prompt=True, tokenize=False)
+    return whole[len(empty):] + stem
+
+
+def sizes(tokenizer, turns: Sequence[Turn]) -> list[int]:
+    """Tokens that each turn takes in the prompt, its marks included."""
+    empty = len(encode_text(tokenizer, history(tokenizer, [])))
+    return [len(encode_text(tokenizer, history(tokenizer, [turn]))) - empty for turn in turns]

@@ -1,0 +1,1 @@
+"""The first way: much plain text, every weight, from random."""

@@ -1,0 +1,162 @@
+"""carry: a record goes over to rewritten code that gives the same sample, and to no other. In a repository with one toy chapter."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from conftest import ROOT
+
+RUNTIME = """
+    def set_threads(n=None): return 1
+    def machine(): return {"cpu": "toy", "threads": 1}
+    def release_memory(): pass
+    def progress(iterable, **_): return iterable
+"""
+SUMS = """
+    import time
+
+    from lmtutor.chapters.lab.steps import step
+    from lmtutor.records.recording import unit
+
+    def total(*, seeds, n):
+        start = time.time()
+        return {"sums": [unit(f"seed {seed}", add, seed, n) for seed in seeds], "seconds": time.time() - start}
+
+    def add(seed, n):
+        found = seed / 7
+        for i in range(n):
+            found = step(found, i)
+        return far(found) if n > 50 else found
+
+    def far(found):
+        return found * 3
+"""
+STEPS = """
+    def step(found, i):
+        return found + 0.1 * i
+"""
+TABLE = """
+    [sums]
+    function = "sums:total"
+    about = "sums"
+    minutes = 1
+    seeds = [1, 2, 3]
+    [sums.config]
+    n = 100
+    [sums.sample]
+    seeds = [1]
+    without = ["seconds"]
+    [sums.sample.config]
+    n = 10
+"""
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A recorded toy, committed; returns a function that edits a file of it and one that runs Python there."""
+    package = tmp_path / "lmtutor"
+    shutil.copytree(ROOT / "lmtutor/records", package / "records", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "lmtutor/errors.py", package)
+    for name, text in {"__init__.py": "", "runtime.py": RUNTIME, "chapters/__init__.py": "", "chapters/lab/__init__.py": "",
+                       "chapters/lab/sums.py": SUMS, "chapters/lab/steps.py": STEPS, "chapters/lab/experiments.toml": TABLE}.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(textwrap.dedent(text))
+
+    def run(code):
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin:/usr/local/bin"},
+                              capture_output=True, text=True)
+        return (done.stdout.strip().splitlines() or [""])[-1], (done.stderr.strip().splitlines() or [""])[-1]
+
+    def commit():
+        git = ["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x@x"]
+        subprocess.run([*git, "add", "-A"], check=True, capture_output=True)
+        subprocess.run([*git, "commit", "-m", "x"], check=True, capture_output=True)
+
+    def edit(name, old, new):
+        text = (package / name).read_text()
+        assert old in text
+        (package / name).write_text(text.replace(old, new))
+
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    assert run("from lmtutor.records.recording import record; record('lab/sums')")[1] == ""
+    commit()
+    run.edit, run.commit, run.path = edit, commit, package / "chapters/lab/records/sums.json"
+    return run
+
+
+def carry(run, commit="HEAD", why="one loop", more=""):
+    return run(f"from lmtutor.records.carry import carry; carry('lab/sums', {commit!r}, {why!r}{more})")[1].partition(": ")[2]
+
+
+def stale(run):
+    return run("from lmtutor.records.store import stale; print(stale('lab/sums'))")[0]
+
+
+def results(run):
+    return [line for line in run.path.read_text().splitlines() if line.startswith('"results"')]
+
+
+def test_a_record_goes_over_to_code_that_gives_the_same_and_says_so(repository):
+    before = results(repository)
+    repository.edit("chapters/lab/steps.py", "found + 0.1 * i", "0.1 * i + found")
+    assert "step changed" in stale(repository)
+    assert carry(repository) == "" and stale(repository) == "None"
+    record = json.loads(repository.path.read_text())
+    (line,) = record["carried"]
+    assert results(repository) == before and line["to"] == record["address"] != line["from"]
+    assert (line["changed"], line["why"], line["commit"], line["machine"]["cpu"]) == (["step"], "one loop", "HEAD", "toy")
+    assert line["sample"]["seeds"] == [1] and len(line["results"]) == 64
+
+
+def test_a_sample_that_differs_in_a_bit_is_refused(repository):
+    kept = repository.path.read_text()
+    repository.edit("chapters/lab/steps.py", "found + 0.1 * i", "found + 0.1 * i + 1e-15")
+    assert carry(repository).startswith("lab/sums is not carried: old and new code differ at ")
+    assert repository.path.read_text() == kept
+
+
+def test_a_changed_definition_that_the_sample_does_not_run_is_refused(repository):
+    repository.edit("chapters/lab/sums.py", "found * 3", "3 * found")
+    assert carry(repository) == "lab/sums is not carried: the sample does not run far; enlarge it, or record it anew with `lmtutor record lab/sums`"
+
+
+def test_a_record_must_have_been_fresh_at_the_commit(repository):
+    repository.edit("chapters/lab/steps.py", "found + 0.1 * i", "0.1 * i + found")
+    repository.commit()
+    assert carry(repository).startswith("at HEAD lab/sums is out of date: step changed")
+
+
+def test_a_record_is_carried_twice_at_most(repository):
+    for old, new in (("found + 0.1 * i", "0.1 * i + found"), ("0.1 * i + found", "found + i * 0.1")):
+        repository.edit("chapters/lab/steps.py", old, new)
+        assert carry(repository) == ""
+        repository.commit()
+    repository.edit("chapters/lab/steps.py", "found + i * 0.1", "i * 0.1 + found")
+    assert carry(repository) == "lab/sums was carried 2 times since it was recorded; record it anew with `lmtutor record lab/sums`"
+
+
+def test_what_cannot_be_carried_is_told_in_a_line(repository):
+    assert carry(repository) == "lab/sums is up to date: there is nothing to carry"
+    repository.edit("chapters/lab/steps.py", "found + 0.1 * i", "0.1 * i + found")
+    assert carry(repository, commit="nowhere").endswith("give a commit of this repository")
+    repository.edit("chapters/lab/experiments.toml", "seeds = [1]\nwithout", "seeds = [0.5]\nwithout")
+    repository.edit("chapters/lab/steps.py", "0.1 * i + found", "0.1 * i + found if i else crash")
+    assert carry(repository).startswith("the sample of lab/sums does not run in ")
+
+
+def test_no_sample_and_bfloat16_are_refused_in_a_line(monkeypatch):
+    from lmtutor.errors import ConfigError
+    from lmtutor.records import carry, store, table
+
+    this = table.Experiment("lab/sums", "x:y", "about", 1, [0], {"dtype": "bfloat16"})
+    monkeypatch.setattr(carry, "experiment", lambda name: this)
+    monkeypatch.setattr(carry, "load", lambda name: store.Record("lab/sums", this.config, [0], 1.0, {}, "", "old", {}, {}))
+    monkeypatch.setattr(carry, "address", lambda function: ("new", {}))
+    with pytest.raises(ConfigError, match=r"lab/sums declares no sample; add \[sums.sample\] with seeds and config"):
+        carry.carry("lab/sums", "HEAD", "why")
+    this = table.Experiment("lab/sums", "x:y", "about", 1, [0], {"dtype": "bfloat16"}, {"seeds": [0]})
+    with pytest.raises(ConfigError, match="was made in bfloat16; say --same-shapes if no product's shape and no batch changed"):
+        carry.carry("lab/sums", "HEAD", "why")

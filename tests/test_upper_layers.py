@@ -1,0 +1,134 @@
+"""Frozen lower layers run once and exactly; an interrupt harms nothing."""
+
+import numpy as np
+import pytest
+import torch
+from test_classifier import SIZES, models, two_classes
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lmtutor.data.prompts import Item, Template
+from lmtutor.data.tasks import Task
+from lmtutor.errors import ConfigError
+from lmtutor.finetune import lora, sft, upper_layers
+from lmtutor.finetune.classifier import Classifier, as_rows, features, fit, label_word_head, predict
+from lmtutor.finetune.upper_layers import FromStates, Reader, fit_lora, go_on_with_lora, lower_states, numbered, split, teach
+from lmtutor.models import llm
+from lmtutor.models.tokens import word_tokenizer
+
+
+@pytest.mark.parametrize("kind", ["ours", "llama"])
+def test_frozen_lower_layers_give_the_same_answers_and_updates(kind):
+    rows = two_classes()
+
+    def run(cached):
+        model = models()[kind]
+        states = lower_states(model.model, rows, 2)
+        lora.adapt(model, rank=2, layers=1, seed=0)
+        body = split(model.model, 2)[1] if cached else model.model
+        classifier = Classifier(body, nn.Linear(32, 2), pool="last", states=states if cached else None)
+        with torch.no_grad():
+            classifier.head.weight.copy_(torch.linspace(-1, 1, 64).view(2, 32))
+            classifier.head.bias.zero_()
+        used = numbered(rows) if cached else rows
+        first = predict(classifier, used)
+        history = fit(classifier, used, lr=1e-2, steps=6, seed=0, dtype="float32")
+        return first, history.loss, predict(classifier, used)
+
+    slow, fast = run(False), run(True)
+    assert np.abs(slow[0] - fast[0]).max() < 1e-5
+    assert slow[1] == pytest.approx(fast[1], abs=1e-5) and np.abs(slow[2] - fast[2]).max() < 1e-3
+
+
+def test_a_reader_teaches_a_task_and_gives_the_model_back():
+    words = ["<eos>", "topic", ":", "red", "blue", "warm", "cold", *(f"w{i}" for i in range(40))]
+    tokenizer = word_tokenizer(words)
+    draw = np.random.default_rng(1)
+
+    def item(i):
+        warm = bool(i % 2)
+        text = " ".join(f"w{j}" for j in draw.integers(0, 40, 4))
+        return Item(f"{text} {'warm' if warm else 'cold'}", "red" if warm else "blue")
+
+    items = list(dict.fromkeys(item(i) for i in range(60)))
+    task = Task("toy", Template("{text} topic :"), tuple(items[:30]), tuple(items[30:40]), tuple(items[40:]), ("red", "blue"))
+    torch.manual_seed(0)
+    lm = LlamaForCausalLM(LlamaConfig(**SIZES | {"vocab_size": len(words)})).eval()
+    hashed = llm.weights_hash(lm)
+    reader = Reader(lm, tokenizer, task, layers=2)
+    adapted, classifier, history = fit_lora(reader, task.pool, lr=2e-2, seed=0, steps=80)
+    right = predict(classifier, reader.numbered(task.test)).argmax(1) == reader.rows[reader.at(task.test), -1]
+    assert right.mean() > 0.8 and history.loss[-1] < history.loss[0]
+    lora.detach(adapted)
+    assert llm.weights_hash(lm) == hashed
+    assert np.abs(reader.features - features(lm.model, reader.rows)).max() < 1e-4
+
+
+def test_a_cut_above_the_top_is_refused():
+    with pytest.raises(ConfigError, match="^below is 3, the model has 3 layers.*$"):
+        split(models()["llama"].model, 3)
+
+
+@pytest.fixture
+def tiny():
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2,
+                         num_key_value_heads=1, max_position_embeddings=32, tie_word_embeddings=True)
+    return LlamaForCausalLM(config).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def examples():
+    rng = np.random.default_rng(0)
+    return sft.example_rows([(rng.integers(1, 40, 3 + i % 3).tolist(), rng.integers(1, 40, 2 + i % 2).tolist()) for i in range(12)])
+
+
+def test_states_of_the_lower_layers_change_no_loss(tiny, examples):
+    upper = FromStates(tiny, examples, layers=2)
+    with torch.no_grad():
+        plain = sft.answer_loss(tiny, torch.from_numpy(examples))
+        kept = sft.answer_loss(upper, torch.from_numpy(upper.numbered))
+    assert torch.allclose(plain, kept, atol=1e-5)
+
+
+def test_an_interrupt_leaves_the_model_as_it_was_and_the_work_goes_on(tiny, examples, tmp_path, monkeypatch):
+    monkeypatch.setattr(upper_layers, "BATCH", 4)
+    settings = {"lr": 1e-2, "seed": 0, "layers": 2, "rank": 2, "passes": 4, "dtype": "float32"}
+    before = llm.weights_hash(tiny)
+    adapted, whole = teach(tiny, examples, **settings)
+    weights = {n: p.clone() for n, p in adapted.named_parameters() if p.requires_grad}
+    lora.detach(adapted)
+
+    def stop(_, step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        teach(tiny, examples, **settings, checkpoint=tmp_path / "c.pt", checkpoint_seconds=0, evaluate=stop, evaluate_at=(7,))
+    assert (tmp_path / "c.pt").exists()
+    assert llm.weights_hash(tiny) == before and not tiny.training
+    tiny.generate(torch.tensor([[1, 2]]), max_new_tokens=2)  # usable
+    again, history = teach(tiny, examples, **settings, checkpoint=tmp_path / "c.pt")
+    assert history.loss == whole.loss
+    assert all(torch.equal(weights[n], p) for n, p in again.named_parameters() if p.requires_grad)
+
+
+def test_the_stop_button_in_a_classifiers_training(tiny, tmp_path):
+    """`fit_lora` alone leaves its update behind; `go_on_with_lora` takes it off and goes on."""
+    from types import SimpleNamespace
+
+    generator = np.random.default_rng(1)
+    table = as_rows([generator.integers(1, 40, 5).tolist() for _ in range(12)], [i % 2 for i in range(12)])
+    reader = SimpleNamespace(lm=tiny, layers=2, head=label_word_head(tiny, [3, 4]), numbered=lambda items: numbered(table),
+                             states=lower_states(tiny.model, table, 1))
+    before = llm.weights_hash(tiny)
+    settings = {"lr": 1e-2, "seed": 0, "rank": 2, "steps": 6, "dtype": "float32"}
+
+    def stop(_, step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on_with_lora(reader, range(12), checkpoint=tmp_path / "c.pt", evaluate=stop, evaluate_at=(3,), **settings)
+    assert llm.weights_hash(tiny) == before
+    adapted, _, history = go_on_with_lora(reader, range(12), checkpoint=tmp_path / "c.pt", **settings)
+    assert len(history.loss) == 6 and not (tmp_path / "c.pt").exists()
+    lora.detach(adapted)
