@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -251,9 +252,8 @@ def experiments(monkeypatch):
     recorded = []
     monkeypatch.setattr(table, "EXPERIMENTS", {"one": one, "two": two})
     monkeypatch.setattr(store, "stale", lambda name: "two is out of date" if name == "two" else None)
-    monkeypatch.setattr(
-        recording, "record", lambda name: recorded.append(name) or type("Done", (), {"seconds": 3.0})
-    )
+    monkeypatch.setattr(store, "load", lambda name: SimpleNamespace(carried=[]))
+    monkeypatch.setattr(recording, "record", lambda name, **_: recorded.append(name) or SimpleNamespace(seconds=3.0))
     return recorded
 
 
