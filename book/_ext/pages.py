@@ -5,11 +5,13 @@ yields the files it read, so that the page is made again when one of them change
 """
 
 import ast
+import importlib
 import json
 import re
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
+from sphinx.ext.autodoc.mock import mock
 
 MADE = re.compile(r"^<!-- made: (\w+) ?(.*?) -->$", re.M)
 
@@ -102,12 +104,22 @@ def commands(root, listed):
     yield "\n".join(text)
 
 
+def import_rooms(app):
+    """Import every module with its libraries mocked, before autodoc looks at one: what it then looks up may import the real ones."""
+    root = Path(app.srcdir)
+    with mock(app.config.autodoc_mock_imports):
+        for path in sorted((root / "lmtutor").rglob("[!_]*.py")):
+            importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+
+
 def fill(app, page, source):
     def made(found):
         name, arguments = found[1], found[2].split()
         makers = {maker.__name__: maker for maker in (chapters, cards, short_tasks, checkpoints, reference, commands)}
         if name not in makers:
             raise ExtensionError(f"{page}: nothing is called {name!r}; there are {', '.join(makers)}")
+        if name == "reference":
+            import_rooms(app)
         *files, text = makers[name](Path(app.srcdir), app.env.found_docs, *arguments)
         for file in files:
             app.env.note_dependency(str(file))
