@@ -166,7 +166,8 @@ def registry(tmp_path, text):
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda p: record("nothing", out=p), "no experiment is called 'nothing'; choose one of lab/study, lab/interrupted"),
+    (lambda p: record("nothing", out=p), "no experiment is called 'nothing'; choose one of lab/..."),
+    (lambda p: record("lab/nothing", out=p), "no experiment is called 'lab/nothing'; choose one of lab/study, lab/interrupted"),
     (lambda p: load("lab/study", folder=p), "there is no record of 'lab/study'; make it with `lmtutor record lab/study`"),
     (lambda p: broken(p, "{"), "lab/study is damaged"),
     (lambda p: broken(p, "{}"), "lab/study is damaged"),

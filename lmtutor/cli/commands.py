@@ -135,7 +135,9 @@ def pretrain(
     world: Annotated[str, typer.Argument(help="What to pre-train on: tinyworld.")],
     seed: Annotated[int, typer.Option(help="Draws the world, the stream and the first weights.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, the model and metrics.json.")],
-    variant: Annotated[str, typer.Option(help="released, or one of the contrasts: no_smearing, no_patterns, fixed_labels, one_layer, shuffled.")] = "released",
+    variant: Annotated[
+        str, typer.Option(help="released, or a contrast: no_smearing, no_patterns, fixed_labels, one_layer, shuffled.")
+    ] = "released",
     steps: Annotated[int | None, typer.Option(min=1, help="Updates; default as released.")] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="How often the state is kept for going on.")
@@ -168,7 +170,10 @@ def pretrain(
             print(f"  {name:24} {value:.2f}")
 
 
-@app.command(epilog="Examples: `lmtutor record --check`, `lmtutor record NAME`, `lmtutor record --stale`")
+@app.command(
+    epilog="Examples: `lmtutor record --check`, `lmtutor record pretraining/seeds`, `lmtutor record --stale`, "
+    "`lmtutor record --carry pretraining/seeds --from HEAD~1 --why 'one loop instead of two'`"
+)
 def record(
     names: Annotated[
         list[str] | None, typer.Argument(help="Experiments; without any, give --all or --stale.")
@@ -201,9 +206,7 @@ def record(
     from lmtutor.records.table import EXPERIMENTS, experiment
 
     if bool(names) + all_ + stale != 1 and not (check and not names):
-        raise ConfigError(
-            f"give names, --all or --stale; there are {', '.join(EXPERIMENTS) or 'no experiments yet'}"
-        )
+        raise ConfigError(f"give names, --all or --stale; there are {', '.join(EXPERIMENTS) or 'no experiments yet'}")
     if carry != bool(from_ and why) or carry and not names:
         raise ConfigError("give --carry with NAME, --from COMMIT and --why 'one sentence'")
     wanted = names or list(EXPERIMENTS)
@@ -217,7 +220,8 @@ def record(
 
         with _interruptible("nothing was changed"):
             for name in names:
-                print(f"{name}: carried, {', '.join(carry_over(name, from_, why, same_shapes=same_shapes).carried[-1]['changed'])}", flush=True)
+                done = carry_over(name, from_, why, same_shapes=same_shapes)
+                print(f"{name}: carried over {', '.join(done.carried[-1]['changed'])}", flush=True)
         return
     with _interruptible("finished parts are kept; give the same command again to go on"):
         for name in [name for name in wanted if not stale or reasons[name]]:

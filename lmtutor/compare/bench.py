@@ -25,7 +25,7 @@ class Bench:
 
     Parameters
     ----------
-    task : incontext.Task              with labels
+    task : data.tasks.Task              with labels
     wordings : name -> Template        among which a prompt's wording is chosen; the first is also the fine-tuned models'
     lm, tokenizer                      a causal language model
     even : bool                        label equally many of each class, which takes a set that is sorted already

@@ -72,7 +72,8 @@ def carry(name: str, commit: str, why: str, *, same_shapes: bool = False) -> Rec
     if now == then.address:
         raise ConfigError(f"{name} is up to date: there is nothing to carry")
     if not this.sample:
-        raise ConfigError(f"{name} declares no sample; add [{name.partition('/')[2]}.sample] with seeds and config to its table, and commit that first")
+        table = f"[{name.partition('/')[2]}.sample]"
+        raise ConfigError(f"{name} declares no sample; add {table} with seeds and config to its table, and commit that first")
     if len(then.carried) >= AT_MOST:
         raise ConfigError(f"{name} was carried {AT_MOST} times since it was recorded; {again}")
     if "bfloat16" in then.config.values() and not same_shapes:

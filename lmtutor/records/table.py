@@ -49,8 +49,10 @@ def read_experiments(chapters: Path = CHAPTERS) -> dict[str, Experiment]:
 def experiment(name: str) -> Experiment:
     """The experiment called `name`."""
     if name not in EXPERIMENTS:
-        known = ", ".join(EXPERIMENTS) or "(none)"
-        raise ConfigError(f"no experiment is called {name!r}; choose one of {known}")
+        chapter_of = {one: one.partition("/")[0] for one in EXPERIMENTS}
+        known = [one for one in EXPERIMENTS if chapter_of[one] == name.partition("/")[0]]
+        known = known or [f"{chapter}/..." for chapter in sorted(set(chapter_of.values()))]
+        raise ConfigError(f"no experiment is called {name!r}; choose one of {', '.join(known) or '(none)'}")
     return EXPERIMENTS[name]
 
 

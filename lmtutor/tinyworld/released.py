@@ -27,7 +27,7 @@ class Variant:
 
     about: str
     model: dict = field(default_factory=dict)   # of TinyConfig
-    stream: dict = field(default_factory=dict)  # of tinyworld.stream
+    stream: dict = field(default_factory=dict)  # of `world.stream`
     travels: bool = True                        # whether the package carries a run of it
 
 
@@ -91,7 +91,7 @@ def load_checkpoint(variant: str = "released", step: int | None = None, *, folde
 
 
 RETENTION_PROBES = ("grammar", "facts", "qa_asked_people", "qa_other_people", "sentiment", "translation_noun", "translation_verb",
-         "icl8_new_labels", "icl8_new_class")  # what the released model has right before it is taught anything else
+                    "icl8_new_labels", "icl8_new_class")  # what the released model has right before it is taught anything else
 
 
 @cache

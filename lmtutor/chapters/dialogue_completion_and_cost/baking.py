@@ -123,7 +123,7 @@ def bake(kind: str, arm: str, lr: float, seed: int) -> dict:
     -------
     dict    `right`, one digit a word, free answers without a prompt; `forced`: between the two labels; `other`: right after sixteen
         demonstrations with other labels, `stuck`: the label that was baked in instead; `left`: accuracy of the probes of
-        `KNOWN`, after the first fold
+        `RETENTION_PROBES`, after the first fold
     """
     if arm not in ARMS:
         raise ConfigError(f"no arm is called {arm!r}; choose from {', '.join(ARMS)}")

@@ -93,7 +93,7 @@ def specialise(tasks: Sequence[str], lr: float, seed: int, part: str) -> dict:
     Returns
     -------
     dict    task -> right, digit by digit, free answers; on "test" also, with the update on, `flexible`: the same for tasks that are
-        shown in the prompt, `flexible_forced`: between their two labels, and `left`: accuracy of the probes of `KNOWN`; `same`:
+        shown in the prompt, `flexible_forced`: between their two labels, and `left`: accuracy of the probes of `RETENTION_PROBES`; `same`:
         whether all logits are the base's, bit for bit, once it is off
     """
     model, _, world = load_checkpoint()
