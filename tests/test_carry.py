@@ -29,10 +29,14 @@ SUMS = """
         found = seed / 7
         for i in range(n):
             found = step(found, i)
-        return far(found) if n > 50 else found
+        return Far().away(far(found)) if n > 50 else found
 
     def far(found):
         return found * 3
+
+    class Far:
+        def away(self, found):
+            return found * 5
 """
 STEPS = """
     def step(found, i):
@@ -118,9 +122,11 @@ def test_a_sample_that_differs_in_a_bit_is_refused(repository):
     assert repository.path.read_text() == kept
 
 
-def test_a_changed_definition_that_the_sample_does_not_run_is_refused(repository):
-    repository.edit("chapters/lab/sums.py", "found * 3", "3 * found")
-    assert carry(repository) == "lab/sums is not carried: the sample does not run far; enlarge it, or record it anew with `lmtutor record lab/sums`"
+@pytest.mark.parametrize("what, old, new", [("far", "found * 3", "3 * found"), ("Far", "found * 5", "5 * found")])
+def test_a_changed_definition_that_the_sample_does_not_run_is_refused(repository, what, old, new):
+    repository.edit("chapters/lab/sums.py", old, new)
+    assert carry(repository) == (
+        f"lab/sums is not carried: the sample does not run {what}; enlarge it, or record it anew with `lmtutor record lab/sums`")
 
 
 def test_a_record_must_have_been_fresh_at_the_commit(repository):

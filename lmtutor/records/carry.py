@@ -41,7 +41,8 @@ from lmtutor.runtime import set_threads
 this, ran = table.experiment(name), set()
 stale = store.stale(name)
 def note(frame, event, argument):
-    if event == "call" and frame.f_code.co_filename.startswith(package):
+    body_of_a_class = not frame.f_code.co_flags & 1  # it runs where its module is imported
+    if event == "call" and frame.f_code.co_filename.startswith(package) and not body_of_a_class:
         ran.add(frame.f_code.co_qualname.split(".")[0])
 set_threads()
 sys.setprofile(note)
