@@ -174,6 +174,10 @@ def test_every_module_is_in_the_reference(pages):
     assert not [name for name in modules if name not in text]
 
 
+def test_no_page_names_a_folder_of_the_machine_that_built_it(pages):
+    assert not [name for name, soup in pages.items() if str(ROOT) in soup.get_text() or "PosixPath(" in soup.get_text()]
+
+
 def test_every_source_in_the_bibliography_is_cited():
     keys = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), re.M))
     prose = "".join(path.read_text() for path in (ROOT / "book").glob("*.md"))

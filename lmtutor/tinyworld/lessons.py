@@ -13,6 +13,7 @@ from lmtutor.records.files import as_digits
 from lmtutor.tinyworld import probes, world as tw
 
 LABELS = {"sentiment": ("negative", "positive"), "topic": tuple(tw.NOUNS)}
+N_DEV_PEOPLE = 8  # of those whose questions stand in no document
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,6 @@ def free_answers(model, probe: probes.Probe) -> str:
     """Whether the answer is the most probable of all words, question by question."""
     return as_digits(probes.run(model, {"asked": probe})["asked"].free)
 
-
-N_DEV_PEOPLE = 8
 
 
 def chat(world: tw.World, person: str, attribute: str) -> Turn:
