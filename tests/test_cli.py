@@ -145,7 +145,7 @@ def test_fetch_and_its_check_where_all_is_here(run):
     assert code == 0 and len(out.splitlines()) == len(assets.ASSETS) + 1
     code, out, _ = run("fetch", "--check")
     assert code == 0 and [line.split()[-1] for line in out.splitlines()] == ["ready"] * (len(assets.ASSETS) + 1)
-    assert run("fetch", "bbc")[1].split() == ["bbc", str(assets.fetch("bbc"))]
+    assert run("fetch", "bbc")[1].split() == ["bbc", str(assets.fetch(assets.BBC))]
 
 
 def test_fetch_check_where_nothing_is(run, nothing_here):
@@ -167,7 +167,7 @@ def test_fetch_of_an_unknown_name(run):
 
 def test_fetch_with_force_makes_the_conversion_again(run, monkeypatch):
     asked = []
-    monkeypatch.setattr(assets, "fetch", lambda name, force: asked.append((name, force)) or "file")
+    monkeypatch.setattr(assets, "fetch", lambda asset, force: asked.append((asset.name, force)) or "file")
     monkeypatch.setattr(llm, "convert", lambda force: asked.append(("converted", force)) or "folder")
     assert run("fetch", "smollm2", "--force")[0] == 0
     assert asked == [("smollm2", True), ("converted", True)]

@@ -31,7 +31,7 @@ def test_the_card_tells_the_true_sizes(sets, name):
 
 
 def test_the_cards_other_numbers_are_true(sets):
-    files = sorted(assets.fetch("bbc").rglob("*.txt"), key=lambda path: path.as_posix())
+    files = sorted(assets.fetch(assets.BBC).rglob("*.txt"), key=lambda path: path.as_posix())
     articles = [bbc._read(path.read_bytes(), topic=path.parent.name) for path in files]
     different = {texts.normalise(f"{article['title']} {article['text']}") for article in articles}
     left = sum(sets["bbc"].num_rows.values())
@@ -146,7 +146,7 @@ def test_reviews_read_as_a_person_reads_them(sets):
 def test_the_reviews_own_test_part_stays_the_test_part(sets):
     import zipfile
 
-    with zipfile.ZipFile(assets.fetch("reviews")) as archive:
+    with zipfile.ZipFile(assets.fetch(assets.REVIEWS)) as archive:
         raw = texts.normalise(html.unescape(archive.read("drugsComTest.tsv").decode()))
     assert all(texts.normalise(text) in raw for text in sets["reviews"]["test"]["text"])
 

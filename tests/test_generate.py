@@ -1,4 +1,4 @@
-"""From probabilities to text: decoding, drawing, where an answer ends, and what a model pays for a text."""
+"""From probabilities to text: decoding, drawing, where an answer ends."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ import torch
 
 from lmtutor.errors import ConfigError
 from lmtutor.models.generate import answers, distribution, write_on
-from lmtutor.models.losses import surprise
 from lmtutor.models.tokens import word_tokenizer
 from lmtutor.models.transformer import TinyConfig, build
 
@@ -71,13 +70,6 @@ def test_a_banned_token_is_never_written(model):
 def test_more_than_the_model_reads_is_refused(model):
     with pytest.raises(ConfigError, match="the model reads 128"):
         write_on(model, np.ones((1, 100), int), 40, seed=0)
-
-
-def test_surprise_is_what_the_loss_says(model):
-    prompts, texts = np.array([[1, 2, 3]]), np.array([[4, 5]])
-    logits = model(torch.tensor([[1, 2, 3, 4]])).logits[0, 2:]
-    wanted = torch.nn.functional.cross_entropy(logits, torch.tensor([4, 5])).item()
-    assert surprise(model, prompts, texts) == pytest.approx([wanted], abs=1e-5)
 
 
 def test_answers_are_cut_at_the_end_mark_and_keep_their_order():

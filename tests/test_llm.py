@@ -47,7 +47,7 @@ def refusal(*args, **kwargs):
 def test_the_converted_model_answers_exactly_as_the_file_it_was_made_from(smollm2):
     """The one slow test (half a minute): the GGUF file is expanded again and compared, weights, logits and tokens."""
     model, tokenizer = smollm2
-    original, original_tokenizer = llm.load_gguf(assets.fetch("smollm2"))
+    original, original_tokenizer = llm.load_gguf(assets.fetch(assets.SMOLLM2))
     original = original.to(torch.float32)
     text = "Q: In 1969, who walked on the moon?\nA: Neil Armstrong\nQ: What's the capital of France?\nA:"
     assert tokenizer(text).input_ids == original_tokenizer(text).input_ids

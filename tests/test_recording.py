@@ -15,7 +15,6 @@ from lmtutor.records import files, recording, store, table
 from lmtutor.records.files import digest, plain
 from lmtutor.records.recording import Partial, record, unit, units
 from lmtutor.records.store import load, stale
-from lmtutor.records.sweep import lowest_near_best
 from lmtutor.records.table import Experiment, read_experiments
 
 CALLS = []  # which seeds were really computed
@@ -224,9 +223,3 @@ def test_an_interrupt_ends_the_runs_side_by_side_at_once():
     finally:
         run.kill()
     assert run.returncode != 0 and "KeyboardInterrupt" in said
-
-
-def test_the_lowest_rate_near_the_best_is_taken():
-    rows = [{"lr": lr, "right": "1" * right + "0" * (100 - right)} for lr, right in ((0.1, 100), (0.03, 99), (0.01, 98), (0.003, 97))]
-    assert lowest_near_best(rows) == 0.01
-    assert lowest_near_best([{"lr": 1.0, "diverged": True}, {"lr": 0.1, "right": "10"}]) == 0.1

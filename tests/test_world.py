@@ -1,8 +1,10 @@
 """Tiny World: the same everywhere, as documented, and without leaks between training and probes."""
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from itertools import combinations, islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,3 +209,17 @@ def test_bad_arguments_are_refused_in_one_line(world, call, message):
     with pytest.raises(ConfigError, match=message) as error:
         call(world)
     assert "\n" not in str(error.value)
+
+
+def test_no_two_uses_of_a_seed_draw_from_one_stream():
+    streams = {name: value for name, value in vars(tw).items() if name.startswith("STREAM_")}
+    assert len(set(streams.values())) == len(streams) >= 13
+    first = {tw.draws_of(0, number).uniform() for number in streams.values()}
+    assert len(first) == len(streams)
+
+
+def test_streams_are_named_and_not_typed():
+    """A bare number beside a seed could be another use's: only the table gives numbers."""
+    typed = [f"{path.name}: {line.strip()}" for path in Path(tw.__file__).parents[1].rglob("*.py")
+             for line in path.read_text().splitlines() if re.search(r"draws_of\(\w[\w.]*, *[\d(]|spawn_key=\(\d", line)]
+    assert typed == []

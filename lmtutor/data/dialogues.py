@@ -34,7 +34,7 @@ def load_dialogues() -> DatasetDict:
     import yaml
 
     rows: dict[tuple[str, str], dict[str, str]] = {}
-    for path in sorted(assets.fetch("dialogues").glob("*.yml"), key=lambda path: path.name):
+    for path in sorted(assets.fetch(assets.DIALOGUES).glob("*.yml"), key=lambda path: path.name):
         with open(path, encoding="utf-8") as file:
             conversations = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))[
                 "conversations"

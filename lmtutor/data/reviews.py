@@ -33,7 +33,7 @@ def load_reviews() -> DatasetDict:
     Source: `card("reviews")`.   Book: "Data and model cards"
     """
     rows = []
-    with zipfile.ZipFile(assets.fetch("reviews")) as archive:
+    with zipfile.ZipFile(assets.fetch(assets.REVIEWS)) as archive:
         for name in (
             "drugsComTest.tsv",
             "drugsComTrain.tsv",

@@ -222,6 +222,5 @@ def linear_probe(known: np.ndarray, labels: Sequence[int], asked: np.ndarray, *,
 
 def world_rows(world: tw.World, items: Sequence[Item], labels: Sequence[str]) -> np.ndarray:
     """Items of a `WorldTask` as rows: each text begins with <eos>, as documents do."""
-    index = {w: i for i, w in enumerate(world.words)}
-    return as_rows([[index[w] for w in (tw.EOS, *item.text.split())] for item in items],
+    return as_rows([world.ids((tw.EOS, *item.text.split())) for item in items],
                    [labels.index(item.label) for item in items])

@@ -162,3 +162,8 @@ def check_counts(**counts: int) -> None:
     for name, value in counts.items():
         if value < 0:
             raise ConfigError(f"{name} is {value}; give a number from 0")
+
+
+def kv_bytes(shape: Shape, tokens: int, bytes_each: int = 2) -> int:
+    """Keys and values of a shared prompt, kept so that it is not read for each query; `bytes_each` of one number, 4 in float32."""
+    return 2 * shape.layers * shape.kv_heads * shape.head * tokens * bytes_each

@@ -10,8 +10,25 @@ from lmtutor.data.prompts import Item, classes
 from lmtutor.errors import DataError
 
 
+def fit_words(texts: Sequence[str], labels: Sequence[int], *, C: float, stop_words: str | None = None):
+    """TF-IDF and logistic regression, rare labels weighed up: a scikit-learn pipeline that has been fitted.
+
+    Parameters
+    ----------
+    C : float           inverse strength of the penalty
+    stop_words : str    "english" leaves a list of words out, "not" among them; None: all words count
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    line = make_pipeline(TfidfVectorizer(sublinear_tf=True, stop_words=stop_words),
+                         LogisticRegression(C=C, class_weight="balanced", max_iter=2000))
+    return line.fit(texts, labels)
+
+
 def bag_of_words(shown: Sequence[Item], items: Sequence[Item], labels: Sequence[str]) -> np.ndarray:
-    """The baseline without a language model: TF-IDF and logistic regression fitted to the same labelled examples.
+    """The baseline without a language model, fitted to the same labelled examples as a prompt shows.
 
     Returns
     -------
@@ -21,36 +38,29 @@ def bag_of_words(shown: Sequence[Item], items: Sequence[Item], labels: Sequence[
     ------
     DataError    the examples have one class only
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
     classes(shown)
-    line = make_pipeline(
-        TfidfVectorizer(sublinear_tf=True, stop_words="english"), LogisticRegression(C=10, class_weight="balanced")
-    )
-    line.fit([item.text for item in shown], [labels.index(item.label) for item in shown])
+    line = fit_words([item.text for item in shown], [labels.index(item.label) for item in shown], C=10, stop_words="english")
     return line.predict([item.text for item in items])
 
 
-def nearest(pool: Sequence[Item], items: Sequence[Item], k: int) -> list[list[Item]]:
-    """For each item its k nearest pool items by TF-IDF cosine, the nearest last: next to the question."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    if not 1 <= k <= len(pool):
-        raise DataError(f"k is {k} but the pool has {len(pool)} items; use 1 to {len(pool)}")
-    vectors = TfidfVectorizer(sublinear_tf=True, stop_words="english").fit([item.text for item in pool])
-    likeness = (vectors.transform([i.text for i in items]) @ vectors.transform([i.text for i in pool]).T).toarray()
-    return [[pool[i] for i in row[::-1]] for row in np.argsort(-likeness, axis=1, kind="stable")[:, :k]]
-
-
-def search(known: Sequence[str], asked: Sequence[str], **settings) -> np.ndarray:
-    """For each question the place of the nearest known text: TF-IDF and cosine, no language model. (N,) int
+def likeness(known: Sequence[str], asked: Sequence[str], **settings) -> np.ndarray:
+    """Cosine of TF-IDF between each question and each known text: (Q, N).
 
     `settings` are those of scikit-learn's `TfidfVectorizer`.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    line = TfidfVectorizer(sublinear_tf=True, **settings)
-    texts = line.fit_transform(known)
-    return np.asarray((line.transform(asked) @ texts.T).argmax(axis=1)).ravel()
+    vectors = TfidfVectorizer(sublinear_tf=True, **settings).fit(known)
+    return (vectors.transform(asked) @ vectors.transform(known).T).toarray()
+
+
+def search(known: Sequence[str], asked: Sequence[str], k: int = 1, **settings) -> np.ndarray:
+    """For each question the places of the k nearest known texts, the nearest first; of equals the first. (Q, k) int
+
+    Raises
+    ------
+    DataError    there are fewer than k texts
+    """
+    if not 1 <= k <= len(known):
+        raise DataError(f"k is {k} but there are {len(known)} texts; use 1 to {len(known)}")
+    return np.argsort(-likeness(known, asked, **settings), axis=1, kind="stable")[:, :k]

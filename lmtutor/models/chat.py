@@ -21,8 +21,13 @@ def as_prompt(tokenizer, question: str, form: str) -> str:
         raise ConfigError(f"there is no form {form!r}; use one of {', '.join(ASKED)}")
     if ASKED[form] is not None:
         return ASKED[form].replace("{question}", question)
-    messages = [{"role": "user", "content": question}]
-    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    return in_template(tokenizer, ("user", question), answer=True)
+
+
+def in_template(tokenizer, *messages: tuple[str, str], answer: bool = False) -> str:
+    """Messages (role, text) as the model reads them; with `answer` up to where its own begins."""
+    turns = [{"role": role, "content": text} for role, text in messages]
+    return tokenizer.apply_chat_template(turns, add_generation_prompt=answer, tokenize=False)
 
 
 SYSTEM = "You are a helpful AI assistant."
@@ -38,18 +43,14 @@ class Turn:
 
 def history(tokenizer, turns: Sequence[Turn], *, system: str = SYSTEM) -> str:
     """Earlier turns as the model reads them: the chat template around each, the system prompt first."""
-    messages = [{"role": "system", "content": system}]
-    for turn in turns:
-        messages += [{"role": "user", "content": turn.user}, {"role": "assistant", "content": turn.reply}]
-    return tokenizer.apply_chat_template(messages, tokenize=False)
+    said = [message for turn in turns for message in (("user", turn.user), ("assistant", turn.reply))]
+    return in_template(tokenizer, ("system", system), *said)
 
 
 def question(tokenizer, user: str, *, stem: str = "") -> str:
     """A new question in the chat template, open for the answer, which begins with `stem`."""
-    empty = history(tokenizer, [])
-    whole = tokenizer.apply_chat_template(
-        [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}], add_generation_prompt=True, tokenize=False)
-    return whole[len(empty):] + stem
+    whole = in_template(tokenizer, ("system", SYSTEM), ("user", user), answer=True)
+    return whole[len(history(tokenizer, [])) :] + stem
 
 
 def sizes(tokenizer, turns: Sequence[Turn]) -> list[int]:

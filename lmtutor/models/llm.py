@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmtutor import runtime
 from lmtutor.data import assets
-from lmtutor.errors import AssetError
+from lmtutor.errors import AssetError, ConfigError
 from lmtutor.runtime import best_dtype, cache_dir, quiet
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ MANIFEST = (
 
 
 def load_llm(
-    model: str | Path = BUILT_IN, *, dtype: torch.dtype | None = None
+    model: str | Path = BUILT_IN, *, dtype: torch.dtype | str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model and its tokenizer, ready to be asked: evaluation mode, no gradients.
 
@@ -38,7 +37,7 @@ def load_llm(
     Parameters
     ----------
     model : str or Path     "smollm2", a folder that `save_pretrained` wrote, or the id of a causal LM on the hub
-    dtype : torch.dtype     arithmetic; default bf16 where the processor has it, else fp32
+    dtype : torch.dtype     arithmetic, also by name, "float32"; default bf16 where the processor has it, else fp32
 
     Returns
     -------
@@ -46,12 +45,18 @@ def load_llm(
 
     Raises
     ------
-    AssetError    unknown model, no network and nothing cached, or a damaged copy in the cache
+    AssetError     unknown model, no network and nothing cached, or a damaged copy in the cache
+    ConfigError    no such arithmetic
 
     Source: Ben Allal et al. 2025, "SmolLM2".   Book: "Prompting a real model"
     """
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    if isinstance(dtype, str):
+        if not isinstance(found := getattr(torch, dtype, None), torch.dtype):
+            raise ConfigError(f"dtype is {dtype!r}; give float32 or bfloat16")
+        dtype = found
     source = convert() if model == BUILT_IN else _place(model)
     local = isinstance(source, Path)
     with _transformers_quietly(), _one_line(model):
@@ -69,13 +74,12 @@ def convert(*, force: bool = False) -> Path:
 
     Only the files' sizes are looked at here, so that loading stays quick; `check_converted` reads them whole.
     """
-    source = assets.ASSETS[BUILT_IN]
-    target = cache_dir() / "models" / f"{BUILT_IN}-{source.sha256[:12]}-bf16"
+    target = cache_dir() / "models" / f"{BUILT_IN}-{assets.SMOLLM2.sha256[:12]}-bf16"
     if target.exists() and not force:
         if damage := check_converted(thorough=False):
             raise AssetError(damage)
         return target
-    gguf = assets.fetch(BUILT_IN, force=force)
+    gguf = assets.fetch(assets.SMOLLM2, force=force)
     assets.say("converting SmolLM2 once (quantised GGUF to bf16 safetensors): less than a minute")
     return assets.build_once(
         target, lambda folder: _convert(gguf, folder), 700_000_000, what="model", force=force
@@ -84,7 +88,7 @@ def convert(*, force: bool = False) -> Path:
 
 def check_converted(*, thorough: bool = True) -> str | None:
     """Say what is wrong with the converted built-in model: None if it is whole."""
-    folder = cache_dir() / "models" / f"{BUILT_IN}-{assets.ASSETS[BUILT_IN].sha256[:12]}-bf16"
+    folder = cache_dir() / "models" / f"{BUILT_IN}-{assets.SMOLLM2.sha256[:12]}-bf16"
     advice = f"run `lmtutor fetch {BUILT_IN} --force` to make it again"
     if not folder.exists():
         return f"{BUILT_IN} is not converted yet; run `lmtutor fetch {BUILT_IN}`"
@@ -198,11 +202,3 @@ def _transformers_quietly() -> Iterator[None]:
         if bars:
             logging.enable_progress_bar()
         logging.set_verbosity(level)
-
-
-def model_to_record(model: str, dtype: str):
-    """The model in the type of arithmetic that the record states."""
-    import torch
-
-    runtime.set_threads()
-    return load_llm(model, dtype=getattr(torch, dtype))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmtutor.errors import DataError
 from lmtutor.pretrain.news import CONTEXT
 
 BLANK = CONTEXT // 2  # the place of a blank in its window: as much text before it as after it
@@ -43,3 +44,21 @@ class Neighbours:
             rows = reach[None] if alone else reach[texts[:, t - 1]]
             texts[:, t] = (rng.random((n, 1)) * rows[..., -1:] > rows).sum(1)
         return texts
+
+
+def ngrams(ids: np.ndarray, n: int) -> np.ndarray:
+    """The n tokens from each place of a text on: (B, T - n + 1, n) for ids (B, T).
+
+    Raises
+    ------
+    DataError    the texts are shorter
+    """
+    ids = np.asarray(ids)
+    if ids.ndim != 2 or ids.shape[1] < n:
+        raise DataError(f"texts of shape {ids.shape} hold no {n}-gram each; give (B, T) with T >= {n}")
+    return np.lib.stride_tricks.sliding_window_view(ids, n, axis=1)
+
+
+def repeated(ids: np.ndarray, n: int = 4) -> np.ndarray:
+    """For each text the share of its n-grams that stood earlier in the same text: (B,) for ids (B, T)."""
+    return np.array([1 - len(np.unique(grams, axis=0)) / len(grams) for grams in ngrams(ids, n)])

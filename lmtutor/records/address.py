@@ -33,9 +33,9 @@ MARKS: dict[str, tuple[str, ...] | str] = {
     "records.address:depends_on": FILES,
     "records.recording:unit": ("records.files:plain",),
     "records.recording:units": ("records.files:plain", "runtime:set_threads"),
-    **{f"data.assets:{name}": ("data.assets:ASSETS",)
-       for name in ("fetch", "fetch_all", "check", "build_once", "sha256", "say", "bytes_under")},
+    "data.assets:sha256": ("data.assets:SMOLLM2",),  # of the files that are converted from it
     **{f"{module}:{name}": () for module, names in {
+        "data.assets": "Asset fetch fetch_all check build_once say bytes_under",
         "records.files": "PACKAGE CHAPTERS path_of write refuse_constant digest",
         "records.table": "Experiment read_experiments experiment EXPERIMENTS",
         "records.store": "Record stale moved_on",

@@ -1,7 +1,7 @@
 """Carry a record over to code that was rewritten and computes the same: old and new on one small sample, byte for byte.
 
 A record that takes an hour need not be made anew because a loop was written in one place instead of two. The experiment declares a
-small sample in its table; it is run by the code of a commit at which the record was fresh, and by the code that is here, on one
+small sample in its table: seeds, other settings, and constants of the package that are smaller there, such as a number of steps. It is run by the code of a commit at which the record was fresh, and by the code that is here, on one
 machine, with the same threads and libraries. If a single bit differs, or if the sample did not run every definition that changed,
 the record is not carried. A sample shows agreement where it ran: not at other sizes, in branches it missed, at later steps. So a
 record is carried twice at most between full recordings, and what was carried is listed apart.
@@ -32,8 +32,8 @@ AT_MOST = 2  # carries between full recordings
 
 # Run by either tree's own code: is the record fresh there, what the sample gives, which definitions it ran.
 SAMPLE = """
-import json, os, sys
-name, seeds, config, package = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]), os.path.join(os.getcwd(), "lmtutor") + os.sep
+import importlib, inspect, json, os, sys
+name, sample, package = sys.argv[1], json.loads(sys.argv[2]), os.path.join(os.getcwd(), "lmtutor") + os.sep
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # so that all units run in this process
 from lmtutor.records import files, recording, store, table
@@ -45,9 +45,24 @@ def note(frame, event, argument):
     if event == "call" and frame.f_code.co_filename.startswith(package) and not body_of_a_class:
         ran.add(frame.f_code.co_qualname.split(".")[0])
 set_threads()
+for path, value in sample.get("constants", {}).items():  # "module:NAME", "module:Class.field", "module:function.parameter"
+    module, _, names = path.partition(":")
+    owner = importlib.import_module("lmtutor." + module)
+    *outer, last = names.split(".")
+    for one in outer:
+        owner = getattr(owner, one)
+    kept = getattr(inspect.unwrap(owner), "__kwdefaults__", None) or vars(owner)
+    if last not in kept:
+        raise SystemExit(f"constants: there is no {path}")
+    kept.update({last: value}) if isinstance(kept, dict) else setattr(owner, last, value)
 sys.setprofile(note)
-results = files.plain(recording.resolve(this.function)(seeds=seeds, **{**this.config, **config}))
-sys.setprofile(None)
+try:
+    results = files.plain(recording.resolve(this.function)(seeds=sample["seeds"], **{**this.config, **sample.get("config", {})}))
+    for path in sample.get("also", []):  # data sets that the experiment reaches and this sample does not, row by row
+        sets = recording.resolve("lmtutor." + path)()
+        results = [results, files.digest(json.dumps({split: rows.to_dict() for split, rows in sets.items()}))]
+finally:
+    sys.setprofile(None)
 print("\\n" + json.dumps({"stale": stale, "results": results, "ran": sorted(ran)}))
 """
 
@@ -74,7 +89,7 @@ def carry(name: str, commit: str, why: str, *, same_shapes: bool = False) -> Rec
         raise ConfigError(f"{name} is up to date: there is nothing to carry")
     if not this.sample:
         table = f"[{name.partition('/')[2]}.sample]"
-        raise ConfigError(f"{name} declares no sample; add {table} with seeds and config to its table, and commit that first")
+        raise ConfigError(f"{name} declares no sample; add {table} with seeds and config to its table")
     if len(then.carried) >= AT_MOST:
         raise ConfigError(f"{name} was carried {AT_MOST} times since it was recorded; {again}")
     if "bfloat16" in then.config.values() and not same_shapes:
@@ -112,7 +127,7 @@ def work_tree(commit: str) -> Iterator[Path]:
 
 
 def run_sample(tree: Path, name: str, sample: dict[str, Any]) -> dict[str, Any]:
-    command = [sys.executable, "-c", SAMPLE, name, json.dumps(sample["seeds"]), json.dumps(sample.get("config", {}))]
+    command = [sys.executable, "-c", SAMPLE, name, json.dumps(sample)]
     environment = os.environ | {"PYTHONPATH": str(tree), "LMTUTOR_QUIET": "1", "LMTUTOR_THREADS": "1"}
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if done.returncode:

@@ -36,6 +36,7 @@ def record(name: str, *, out: str | Path | None = None, scheduler: str | None = 
     path = path_of(name, Path(out or CHAPTERS))
     started, parts = address(this.function)
     fingerprint = digest(json.dumps([started, this.config, this.seeds]))
+    runtime.set_threads()
     with Partial(path.with_suffix(".partial.json"), fingerprint, code=(this.function, started), scheduler=scheduler) as partial:
         results = plain(resolve(this.function)(seeds=this.seeds, **this.config))
     if not isinstance(results, dict):

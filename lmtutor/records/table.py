@@ -22,7 +22,7 @@ class Experiment:
     minutes: float  # measured, on two cores
     seeds: list[int]
     config: dict[str, Any] = field(default_factory=dict)
-    sample: dict[str, Any] = field(default_factory=dict)  # a minute of it, see `lmtutor.records.carry`: seeds, config, without
+    sample: dict[str, Any] = field(default_factory=dict)  # a minute of it, see `lmtutor.records.carry`: seeds, config, constants, also, without
 
     def __post_init__(self):
         if ":" not in self.function or not all(type(seed) is int for seed in self.seeds):

@@ -41,8 +41,7 @@ def world_task(world: tw.World, name: str, *, seed: int, stream: np.ndarray, n_p
     makers = {"sentiment": _sentiment, "topic": _topic}
     if name not in makers:
         raise ConfigError(f"no task of Tiny World is called {name!r}; choose from {', '.join(makers)}")
-    draws, labels = tw.Draws(np.random.SeedSequence(seed, spawn_key=(4,))), LABELS[name]
-    index = {w: i for i, w in enumerate(world.words)}
+    draws, labels = tw.draws_of(seed, tw.STREAM_TASKS), LABELS[name]
     share = {part: -(-n // len(labels)) for part, n in (("pool", n_pool), ("dev", n_dev), ("test", n_test))}
     found: dict[str, list[str]] = {label: [] for label in labels}
     seen: set[str] = set()
@@ -50,7 +49,7 @@ def world_task(world: tw.World, name: str, *, seed: int, stream: np.ndarray, n_p
     while any(len(texts) < wanted for texts in found.values()):
         drawn = [makers[name](world, draws) for _ in range(2000)]
         fresh = {text: label for text, label in drawn if text not in seen}
-        known = probes.ngrams_in(stream, [[index[w] for w in text.split()] for text in fresh])
+        known = probes.ngrams_in(stream, [world.ids(text.split()) for text in fresh])
         seen.update(fresh)
         for (text, label), leaked in zip(fresh.items(), known, strict=True):
             if not leaked and len(found[label]) < wanted:
@@ -81,11 +80,10 @@ def _first_noun(words):
 
 def new_people(world: tw.World, n: int, *, seed: int) -> dict[str, dict[str, str]]:
     """Facts about n people of whom no document tells: their names are words that were only ever echoed."""
-    draws = tw.Draws(np.random.SeedSequence(seed, spawn_key=(5,)))
-    values = {"city": world.cities, "job": tw.JOBS, "food": tw.FOODS, "color": tw.COLORS}
+    draws = tw.draws_of(seed, tw.STREAM_NEW_PEOPLE)
     if n > len(world.new_labels) - 2:
         raise ConfigError(f"n is {n}, there are names for {len(world.new_labels) - 2} new people; give fewer")
-    return {name: {a: draws.choice(values[a]) for a in tw.ATTRIBUTES} for name in world.new_labels[:n]}
+    return {name: {a: draws.choice(world.values[a]) for a in tw.ATTRIBUTES} for name in world.new_labels[:n]}
 
 
 def biography(person: str, facts: dict[str, str], draws: tw.Draws, *, wordings: Sequence[int] = (0, 1, 2),
@@ -100,13 +98,11 @@ def biography(person: str, facts: dict[str, str], draws: tw.Draws, *, wordings: 
 
 def asked_about(world: tw.World, people: dict[str, dict[str, str]], name: str) -> probes.Probe:
     """Every fact about people, asked by the beginning of a statement in the first wording: `N lives in`."""
-    index = {w: i for i, w in enumerate(world.words)}
-    values = {"city": world.cities, "job": tw.JOBS, "food": tw.FOODS, "color": tw.COLORS}
-    asked = [(tw.STATEMENTS[a][0].replace("N", person).split()[:-2], facts[a], values[a])
+    asked = [(tw.STATEMENTS[a][0].replace("N", person).split()[:-2], facts[a], world.values[a])
              for person, facts in people.items() for a in tw.ATTRIBUTES]
-    return probes.Probe(name, [[index[w] for w in (tw.EOS, *words)] for words, *_ in asked],
-                        np.array([index[answer] for _, answer, _ in asked]),
-                        [[index[w] for w in choices] for *_, choices in asked],
+    return probes.Probe(name, [world.ids((tw.EOS, *words)) for words, *_ in asked],
+                        np.array([world.index[answer] for _, answer, _ in asked]),
+                        [world.ids(choices) for *_, choices in asked],
                         float(np.mean([1 / len(choices) for *_, choices in asked])), free=True)
 
 
@@ -115,18 +111,15 @@ Turn = tuple[list[str], list[str]]  # the words of a prompt, from <eos> on, and 
 
 def ids_of(world: tw.World, turns: Sequence[Turn]) -> list[tuple[list[int], list[int]]]:
     """Words as token ids."""
-    index = {w: i for i, w in enumerate(world.words)}
-    return [([index[w] for w in prompt], [index[w] for w in answer]) for prompt, answer in turns]
+    return [(world.ids(prompt), world.ids(answer)) for prompt, answer in turns]
 
 
 def as_probe(world: tw.World, turns: Sequence[Turn], attributes: Sequence[str]) -> probes.Probe:
     """Prompts whose first word of the answer is asked for, free or among the values of the attribute."""
-    index = {w: i for i, w in enumerate(world.words)}
-    values = {"city": world.cities, "job": tw.JOBS, "food": tw.FOODS, "color": tw.COLORS}
-    return probes.Probe("asked", [[index[w] for w in prompt] for prompt, _ in turns],
-                        np.array([index[answer[0]] for _, answer in turns]),
-                        [[index[w] for w in values[a]] for a in attributes],
-                        float(np.mean([1 / len(values[a]) for a in attributes])), free=True)
+    return probes.Probe("asked", [world.ids(prompt) for prompt, _ in turns],
+                        np.array([world.index[answer[0]] for _, answer in turns]),
+                        [world.ids(world.values[a]) for a in attributes],
+                        float(np.mean([1 / len(world.values[a]) for a in attributes])), free=True)
 
 
 def free_answers(model, probe: probes.Probe) -> str:

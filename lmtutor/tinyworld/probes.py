@@ -71,19 +71,18 @@ def build(world: tw.World, *, seed: int, n: int = 200, shots: Sequence[int] = (8
         raise ConfigError(f"no in-context task is called {sorted(unknown)}; choose from {list(TASKS)}")
     if n < 1:
         raise ConfigError(f"n is {n}, allowed is 1 or more questions a probe; the book asks 200")
-    index = {w: i for i, w in enumerate(world.words)}
 
     def draws(name):
         """A stream of draws of its own for each probe: which others are built does not change its questions."""
-        return tw.Draws(np.random.SeedSequence(seed, spawn_key=(2, zlib.crc32(name.encode()))))
+        return tw.draws_of(seed, tw.STREAM_PROBES, zlib.crc32(name.encode()))
 
     def probe(name, questions, free=False, groups=None):
         """questions: (prompt words, answer word, choice words)"""
         return Probe(
             name,
-            [[index[w] for w in (tw.EOS, *prompt)] for prompt, _, _ in questions],
-            np.array([index[answer] for _, answer, _ in questions]),
-            [[index[w] for w in choices] for _, _, choices in questions],
+            [world.ids((tw.EOS, *prompt)) for prompt, _, _ in questions],
+            np.array([world.index[answer] for _, answer, _ in questions]),
+            [world.ids(choices) for _, _, choices in questions],
             float(np.mean([1 / len(choices) for _, _, choices in questions])),
             free,
             None if groups is None else np.array(groups),
@@ -118,7 +117,7 @@ def _grammar(world, draws):
 
 
 def _values(world):
-    return {"city": world.cities, "job": tw.JOBS, "food": tw.FOODS, "color": tw.COLORS, "land": world.lands}
+    return world.values | {"land": world.lands}
 
 
 def _facts(world, draws, new_wording=False):
@@ -317,16 +316,15 @@ def key_value(world: tw.World, *, seed: int, back: int, pairs: int = 42, n: int 
         raise ConfigError(f"pairs is {pairs}, allowed is 2 to {most}; 42 fill a context of 128 tokens")
     if not 1 <= back <= pairs:
         raise ConfigError(f"back is {back}, allowed is 1 to {pairs}, the pairs of a list; 1 is the last of them")
-    index = {w: i for i, w in enumerate(world.words)}
-    draws = tw.Draws(np.random.SeedSequence(seed, spawn_key=(2, zlib.crc32(b"key_value"))))
+    draws = tw.draws_of(seed, tw.STREAM_PROBES, zlib.crc32(b"key_value"))
     prompts, answers, choices = [], [], []
     for _ in range(n):
         keys, values = draws.sample(items, pairs), draws.sample(labels, pairs)
         words = [w for key, value in zip(keys, values, strict=True) for w in (key, value, ";")]
         answer = values.pop(pairs - back)
-        prompts.append([index[w] for w in (tw.EOS, *words, keys[pairs - back])])
-        answers.append(index[answer])
-        choices.append(sorted(index[w] for w in (answer, *draws.sample(values, min(pairs, 42) - 1))))
+        prompts.append(world.ids((tw.EOS, *words, keys[pairs - back])))
+        answers.append(world.index[answer])
+        choices.append(sorted(world.index[w] for w in (answer, *draws.sample(values, min(pairs, 42) - 1))))
     return Probe("key_value", prompts, np.array(answers), choices, 1 / min(pairs, 42))
 
 

@@ -76,13 +76,13 @@ def load_checkpoint(variant: str = "released", step: int | None = None, *, folde
     """
     from safetensors.torch import load_file
 
-    told = metrics(variant, folder=folder)
-    world = tw.World(seed=told["seed"])
+    release = metrics(variant, folder=folder)
+    world = tw.World(seed=release["seed"])
     files = sorted((Path(folder or SHIPPED / variant) / "checkpoints").glob("step_*.safetensors"))
     steps = {int(f.stem.removeprefix("step_")): f for f in files}
     if step is None:
         step = max(steps, default=0)
-    model = build(TinyConfig(**told["model"]), seed=told["seed"]).eval()
+    model = build(TinyConfig(**release["model"]), seed=release["seed"]).eval()
     if step != 0:
         if step not in steps:
             raise ConfigError(f"step {step} was not kept; choose from {[0, *steps]}")
@@ -104,3 +104,9 @@ def pretraining_text(seed: int) -> np.ndarray:
 def reported_probes(seed: int) -> dict[str, probes.Probe]:
     """The probes, with the questions that are reported."""
     return probes.build(tw.World(seed=seed), seed=REPORTED, shots=(8,))
+
+
+def retained(model, seed: int) -> dict[str, float]:
+    """What a model has kept: accuracy on each of `RETENTION_PROBES`, asked as it was reported."""
+    asked = reported_probes(seed)
+    return {name: round(result.accuracy, 4) for name, result in probes.run(model, {name: asked[name] for name in RETENTION_PROBES}).items()}

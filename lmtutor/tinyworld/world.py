@@ -11,7 +11,7 @@ in every version; its higher-level draws carry no such promise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -21,6 +21,21 @@ import numpy as np
 from lmtutor.errors import ConfigError
 
 EOS = "<eos>"
+
+# Streams of random numbers: one number for each use of a seed, here and in the chapters. Two uses of one number would tie two draws.
+STREAM_WORLD = 0  # names, facts, words, what is held out
+STREAM_DOCUMENTS = 1
+STREAM_PROBES = 2
+STREAM_SHUFFLED = 3  # the order of a shuffled text
+STREAM_TASKS = 4  # items of the tasks with labels
+STREAM_NEW_PEOPLE = 5
+STREAM_BIOGRAPHIES = 6  # of new people
+STREAM_STORAGE = 7  # a text for the storage of facts
+STREAM_RECALL = 8  # biographies told anew to ask for them
+STREAM_NEW_FACTS = 9
+STREAM_QUESTIONS = 10  # about new facts
+STREAM_MAPPINGS = 11  # words and labels that demonstrations show
+STREAM_LABELLED = 12  # documents that hold labels
 
 NOUNS = {
     "animal": "dog cat horse sheep goat rabbit fox wolf bear tiger duck hen".split(),
@@ -136,6 +151,11 @@ class Draws:
         return chosen
 
 
+def draws_of(seed: int, *stream: int) -> Draws:
+    """The draws of one of the streams above: those of two streams are independent, whatever the seed."""
+    return Draws(np.random.SeedSequence(seed, spawn_key=stream))
+
+
 @dataclass(frozen=True)
 class World:
     """Everything that is true in one Tiny World, drawn from `seed`.
@@ -154,7 +174,7 @@ class World:
     def __post_init__(self):
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}, allowed are whole numbers from 0; give --seed 0 for the first world")
-        draws = Draws(np.random.SeedSequence(self.seed, spawn_key=(0,)))
+        draws = draws_of(self.seed, STREAM_WORLD)
         syllables = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
         english = set(_english())
         taken: set[str] = set()
@@ -178,8 +198,7 @@ class World:
         lexicon = glossed + [v for verbs in VERBS.values() for v in verbs] + NEUTRAL
         put("zorvan", dict(zip(lexicon, nonce(len(lexicon), 2), strict=True)))
 
-        values = {"city": self.cities, "job": JOBS, "food": FOODS, "color": COLORS}
-        put("facts", {p: {a: draws.choice(values[a]) for a in ATTRIBUTES} for p in self.people})
+        put("facts", {p: {a: draws.choice(self.values[a]) for a in ATTRIBUTES} for p in self.people})
         put("land_of", {city: self.lands[i % 4] for i, city in enumerate(self.cities)})
         put("asked_people", draws.sample(self.people, round(0.6 * self.n_people)))
         put("silent_cities", {draws.choice([c for c in self.cities if self.land_of[c] == land]) for land in self.lands})
@@ -220,6 +239,20 @@ class World:
         """The vocabulary in a fixed order, `<eos>` first; a closed world, so it is known in full."""
         nonce = self.people + self.cities + self.lands + self.labels + self.new_labels + list(self.zorvan.values())
         return [EOS, *_english(), *nonce]
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Word -> token id."""
+        return {word: i for i, word in enumerate(self.words)}
+
+    def ids(self, words: Iterable[str]) -> list[int]:
+        """The token ids of words."""
+        return [self.index[word] for word in words]
+
+    @cached_property
+    def values(self) -> dict[str, list[str]]:
+        """What each attribute of a person may be."""
+        return {"city": self.cities, "job": JOBS, "food": FOODS, "color": COLORS}
 
     @cached_property
     def content_words(self) -> list[str]:
@@ -438,7 +471,7 @@ def documents(world: World, *, seed: int, without: tuple[str, ...] = (), fixed_l
     unknown = set(without) - set(_KINDS)
     if unknown:
         raise ConfigError(f"no kind of document is called {sorted(unknown)}; choose from {list(_KINDS)}")
-    draws = Draws(np.random.SeedSequence(seed, spawn_key=(1,)))
+    draws = draws_of(seed, STREAM_DOCUMENTS)
     kinds = [k for k in _KINDS if k not in without]
     weights = np.cumsum([SHARES[k] / LENGTHS[k] for k in kinds])
     edges = (weights / weights[-1]).tolist()
@@ -469,9 +502,8 @@ def stream(world: World, n_tokens: int, *, seed: int, without: tuple[str, ...] =
         words += document
         if len(words) >= n_tokens:
             break
-    index = {w: i for i, w in enumerate(world.words)}
-    ids = np.fromiter(map(index.__getitem__, words[:n_tokens]), dtype=np.int16, count=n_tokens)
+    ids = np.fromiter(map(world.index.__getitem__, words[:n_tokens]), dtype=np.int16, count=n_tokens)
     if shuffled:
-        raw = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(3,))).random_raw(n_tokens)
+        raw = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(STREAM_SHUFFLED,))).random_raw(n_tokens)
         ids = ids[np.argsort(raw, kind="stable")]
     return ids

@@ -20,11 +20,10 @@ from lmtutor.errors import ConfigError
 from lmtutor.finetune import lora
 from lmtutor.finetune.distil import distil
 from lmtutor.records.address import depends_on
-from lmtutor.records.files import as_digits
-from lmtutor.records.recording import units
-from lmtutor.records.sweep import lowest_near_best
+from lmtutor.records.files import as_digits, from_digits
+from lmtutor.records.sweep import chosen, lowest_near, rows
 from lmtutor.tinyworld import probes, world as tw
-from lmtutor.tinyworld.released import RETENTION_PROBES, load_checkpoint, reported_probes
+from lmtutor.tinyworld.released import load_checkpoint, retained
 
 KINDS = ("practised classes", "a new class")  # of which pattern documents are full, and one that no such document holds
 ARMS = ("distilled", "distilled, LoRA", "distilled, rest held", "right labels")
@@ -57,7 +56,7 @@ def mapping(world: tw.World, kind: str, fold: int, *, seed: int) -> Mapping:
     """
     if kind not in KINDS or not 0 <= fold < FOLDS:
         raise ConfigError(f"got {kind!r}, fold {fold}; choose from {', '.join(KINDS)} and folds 0 to {FOLDS - 1}")
-    draws = tw.Draws(np.random.SeedSequence(seed, spawn_key=(11, KINDS.index(kind))))
+    draws = tw.draws_of(seed, tw.STREAM_MAPPINGS, KINDS.index(kind))
     large = {name for name, words in (world.classes | world.new_classes).items() if len(words) >= N_ITEMS}
     known = sorted(large & set(world.classes))
     if kind == KINDS[0]:
@@ -84,17 +83,15 @@ def demonstrations(told: Mapping, labels: tuple[str, str], *, seed: int) -> list
 
 def as_probe(world: tw.World, told: Mapping, before: Sequence[str], labels: tuple[str, str]) -> probes.Probe:
     """The asked words, each after `before`: which of the two labels, and is it the likeliest of all words?"""
-    index = {w: i for i, w in enumerate(world.words)}
-    choices = [index[w] for w in labels]
-    return probes.Probe("asked", [[index[w] for w in (tw.EOS, *before, word)] for word, _ in told.asked],
+    choices = world.ids(labels)
+    return probes.Probe("asked", [world.ids((tw.EOS, *before, word)) for word, _ in told.asked],
                         np.array([choices[side] for _, side in told.asked]), [choices] * len(told.asked), 0.5)
 
 
 @torch.inference_mode()
 def answers_of(model: nn.Module, world: tw.World, before: Sequence[str], words: Sequence[str]) -> torch.Tensor:
     """What a model says after `before` and each of N words: (N, V) probabilities."""
-    index = {w: i for i, w in enumerate(world.words)}
-    ids = torch.tensor([[index[w] for w in (tw.EOS, *before, word)] for word in words])
+    ids = torch.tensor([world.ids((tw.EOS, *before, word)) for word in words])
     return model(ids, logits_to_keep=1).logits[:, -1].float().softmax(-1)
 
 
@@ -128,7 +125,7 @@ def bake(kind: str, arm: str, lr: float, seed: int) -> dict:
     if arm not in ARMS:
         raise ConfigError(f"no arm is called {arm!r}; choose from {', '.join(ARMS)}")
     before, _, world = load_checkpoint()
-    index, found = {w: i for i, w in enumerate(world.words)}, {}
+    found = {}
     for fold in range(FOLDS):
         told = mapping(world, kind, fold, seed=seed)
         prompt = demonstrations(told, told.labels, seed=seed)
@@ -136,13 +133,13 @@ def bake(kind: str, arm: str, lr: float, seed: int) -> dict:
         said = answers_of(before, world, prompt, [word for word, _ in taught])
         items = [word for word, _ in taught]
         if arm == "right labels":
-            said = F.one_hot(torch.tensor([index[told.labels[side]] for _, side in taught]), len(world.words)).float()
+            said = F.one_hot(torch.tensor([world.index[told.labels[side]] for _, side in taught]), len(world.words)).float()
         elif arm == "distilled, rest held":
             items, said = hold(before, world, told, items, said, seed=seed)
         model = copy.deepcopy(before)
         if arm == "distilled, LoRA":
             lora.adapt(model, rank=RANK, alpha=2 * RANK, seed=seed)
-        distil(model, [index[word] for word in items], said, lr=lr, seed=seed)
+        distil(model, world.ids(items), said, lr=lr, seed=seed)
         asked = {"right": as_probe(world, told, [], told.labels),
                  "other": as_probe(world, told, demonstrations(told, told.others, seed=seed), told.others)}
         asked["stuck"] = replace(asked["other"], answers=asked["right"].answers)
@@ -151,7 +148,7 @@ def bake(kind: str, arm: str, lr: float, seed: int) -> dict:
             if name == "right":
                 found["forced"] = found.get("forced", "") + as_digits(result.forced)
         if not fold:
-            found["left"] = {k: round(r.accuracy, 4) for k, r in probes.run(model, {k: reported_probes(world.seed)[k] for k in RETENTION_PROBES}).items()}
+            found["left"] = retained(model, world.seed)
     return found
 
 
@@ -188,18 +185,10 @@ def baking(*, seeds: Sequence[int], tuning_seeds: Sequence[int], adapter_seeds: 
     ----------
     seeds, tuning_seeds : of mappings; adapter_seeds : of what the updates are taught; they are tuned on `tuning_seeds` too
     """
-    cells = [(kind, arm, lr, s) for arm in ARMS for lr in BAKE_RATES for kind in KINDS for s in tuning_seeds]
-    tried = _baked(cells)
-    best = {arm: lowest_near_best([row for row in tried if row["arm"] == arm], within=0.05) for arm in ARMS}
-    baked = _baked([(kind, arm, best[arm], s) for kind in KINDS for arm in ARMS for s in seeds])
-    asked = [(kind, s) for kind in KINDS for s in seeds]
-    told = units(prompted, {f"prompted {c}": c for c in asked})
-    teachers = [{"kind": kind, "seed": s} | f for (kind, s), f in zip(asked, told, strict=True)]
+    fields, right = ("kind", "arm", "lr", "seed"), lambda row: from_digits(row["right"]).mean()
+    tried = rows(bake, fields, [(kind, arm, lr, s) for arm in ARMS for lr in BAKE_RATES for kind in KINDS for s in tuning_seeds])
+    best = chosen(tried, "arm", "lr", right, lowest_near(0.05))
     model, _, world = load_checkpoint()
-    before = {k: round(r.accuracy, 4) for k, r in probes.run(model, {k: reported_probes(world.seed)[k] for k in RETENTION_PROBES}).items()}
-    return {"tried": tried, "baked": baked, "teachers": teachers, "before": before} | _updates(adapter_seeds, tuning_seeds)
-
-
-def _baked(cells):
-    found = units(bake, {str(cell): cell for cell in cells})
-    return [dict(zip(("kind", "arm", "lr", "seed"), cell, strict=True)) | one for cell, one in zip(cells, found, strict=True)]
+    return {"tried": tried, "baked": rows(bake, fields, [(kind, arm, best[arm], s) for kind in KINDS for arm in ARMS for s in seeds]),
+            "teachers": rows(prompted, ("kind", "seed"), [(kind, s) for kind in KINDS for s in seeds]),
+            "before": retained(model, world.seed)} | _updates(adapter_seeds, tuning_seeds)

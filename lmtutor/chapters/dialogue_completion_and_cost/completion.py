@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lmtutor.errors import DataError
-from lmtutor.models.llm import model_to_record
+from lmtutor.models.llm import load_llm
 from lmtutor.records.address import depends_on
 from lmtutor.records.recording import unit
 
@@ -180,7 +180,7 @@ def completion(*, seeds: Sequence[int], n: int, n_dev: int, words_before: int, m
     """Presses saved on sentences of news and on questions to a support desk: the model and counts, alone and after other text."""
     from lmtutor.data import support
 
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     ids = offered_words(tokenizer)
     keyboard, counts = Keyboard(list(ids)), Counts(_articles(), list(ids))
     tried = [(1.0, 0.0, 0.0), (0.3, 0.7, 0.0), (0.1, 0.9, 0.0), (0.3, 0.4, 0.3), (0.1, 0.5, 0.4), (0.1, 0.3, 0.6), (0.05, 0.25, 0.7)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from lmtutor.chapters.dialogue_completion_and_cost.memory import _words
 from lmtutor.models.chat import Turn, history, question
-from lmtutor.models.llm import model_to_record
+from lmtutor.models.llm import load_llm
 from lmtutor.models.score import Prefix, generate_answers, read_prefix
 from lmtutor.records.files import as_digits
 from lmtutor.records.recording import unit
@@ -128,7 +128,7 @@ def rule_form(text: str) -> str:
 
 def forms(*, seeds: Sequence[int], ks: Sequence[int], n: int, model: str, dtype: str) -> dict:
     """Orders to JSON: written freely and filled in, for k demonstrations (a seed is a draw of them), and rules."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     asked = orders(ASKED_WORDINGS, n, seed=10_000)
     texts = [one.text for one in asked]
     found = []

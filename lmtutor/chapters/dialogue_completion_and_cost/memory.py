@@ -16,8 +16,9 @@ import numpy as np
 from lmtutor import runtime
 from lmtutor.data import texts
 from lmtutor.errors import ConfigError
+from lmtutor.models.baselines import likeness
 from lmtutor.models.chat import SYSTEM, Turn, history, question, sizes
-from lmtutor.models.llm import model_to_record
+from lmtutor.models.llm import load_llm
 from lmtutor.models.score import generate_answers, read_prefix, score_choices
 from lmtutor.records.recording import unit
 
@@ -58,13 +59,9 @@ def keep_pinned(turns, asked, size, room) -> Kept:
 
 def keep_nearest(turns, asked, size, room) -> Kept:
     """The turns that share most words with the question (TF-IDF and cosine, no language model), in their order."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    texts = [f"{turn.user} {turn.reply}" for turn in turns]
-    found = TfidfVectorizer(sublinear_tf=True).fit(texts)  # a list of stop words would take "name" away
-    likeness = (found.transform([asked]) @ found.transform(texts).T).toarray()[0]
+    near = likeness([f"{turn.user} {turn.reply}" for turn in turns], [asked])[0]  # a list of stop words would take "name" away
     kept = []
-    for i in sorted(range(len(turns)), key=lambda i: (-likeness[i], -i)):  # of equally like ones the later
+    for i in sorted(range(len(turns)), key=lambda i: (-near[i], -i)):  # of equally like ones the later
         if size[i] <= room:
             kept.append(i)
             room -= size[i]
@@ -180,18 +177,18 @@ class Dialogue:
 def script(seed: int, *, fillers: int = 12, choices: int = 10) -> Dialogue:
     """Draw a dialogue: six facts of the user, six of others, and fillers, in random order."""
     rng = np.random.default_rng([14, seed])
-    said, facts, options = [], {}, {}
+    sentences, facts, choices_of = [], {}, {}
     for name, kind in KINDS.items():
         values = [str(v) for v in rng.choice(kind.values, choices, replace=False)]
         wording, other = rng.integers(2, size=2)
-        said += [(name, kind.told[wording].format(v=values[0])), (None, kind.other[other].format(v=values[1]))]
+        sentences += [(name, kind.told[wording].format(v=values[0])), (None, kind.other[other].format(v=values[1]))]
         facts[name] = (values[0], values[1], int(wording))
-        options[name] = tuple(values[i] for i in rng.permutation(choices))
-    turns = [(name, Turn(text, str(rng.choice(REPLIES)))) for name, text in said]
+        choices_of[name] = tuple(values[i] for i in rng.permutation(choices))
+    turns = [(name, Turn(text, str(rng.choice(REPLIES)))) for name, text in sentences]
     turns += [(None, FILLERS[i]) for i in rng.permutation(len(FILLERS))[:fillers]]
     turns = [turns[i] for i in rng.permutation(len(turns))]
     at = {name: i for i, (name, _) in enumerate(turns) if name}
-    return Dialogue(tuple(turn for _, turn in turns), {n: (v, o, at[n], w) for n, (v, o, w) in facts.items()}, options)
+    return Dialogue(tuple(turn for _, turn in turns), {n: (v, o, at[n], w) for n, (v, o, w) in facts.items()}, choices_of)
 
 
 def recall(model, tokenizer, talk: Dialogue, policy: str, room: int, *, free: bool = False) -> list[dict]:
@@ -250,7 +247,7 @@ def judge_value(said: str, value: str, other: str) -> str:
 
 def memory(*, seeds: Sequence[int], room: int, free: Sequence[str], n_free: int, model: str, dtype: str) -> dict:
     """Six facts a dialogue asked for after each policy; a seed is a dialogue. Free answers for some policies, first dialogues only."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     names = [*POLICIES, "the fact alone"]
     cells = [(policy, i, seed) for i, seed in enumerate(seeds) for policy in names]
     found = {policy: [] for policy in names}

@@ -9,7 +9,7 @@ from lmtutor.data import dialogues, texts
 from lmtutor.errors import ConfigError
 from lmtutor.models.chat import SYSTEM, Turn, history, question
 from lmtutor.models.generate import answers
-from lmtutor.models.llm import model_to_record
+from lmtutor.models.llm import load_llm
 from lmtutor.records.files import as_digits
 from lmtutor.records.recording import unit
 
@@ -58,7 +58,7 @@ def persona_prompt(tokenizer, persona: Persona, asked: str, place: str) -> str:
 
 def persona(*, seeds: Sequence[int], n: int, model: str, dtype: str) -> dict:
     """Four instructions in each place, and questions without any: what was written, cut to 200 letters, and the check."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     asked = [row["question"] for row in dialogues.held_out_questions(n)]
 
     def answered(persona, place):

@@ -16,7 +16,7 @@ from lmtutor.data.prompts import Item, classes
 from lmtutor.data.tasks import Task, headlines
 from lmtutor.errors import DataError
 from lmtutor.incontext.calibration import calibrate_batch
-from lmtutor.measure.costs import Shape, forward_flops
+from lmtutor.measure.costs import Shape, forward_flops, kv_bytes
 from lmtutor.models.baselines import bag_of_words
 from lmtutor.models.score import encode_text, read_prefix, score_choices
 from lmtutor.records.recording import unit
@@ -62,7 +62,7 @@ def query(shape: Shape, prefix: int, question: float, *, bytes_each: int = 4) ->
     """
     n = round(question)
     return Query(prefix, question, forward_flops(shape, prefix + n), forward_flops(shape, n, past=prefix),
-                 forward_flops(shape, prefix, outputs=0), 2 * shape.layers * shape.kv_heads * shape.head * prefix * bytes_each)
+                 forward_flops(shape, prefix, outputs=0), kv_bytes(shape, prefix, bytes_each))
 
 
 def published() -> dict[str, float]:
@@ -134,12 +134,10 @@ def price(*, seeds: Sequence[int], ks: Sequence[int], many: int, many_seeds: int
     many, many_seeds : from `many` demonstrations on, the first `many_seeds` draws only
     n_timed : queries timed at each k; fewer (two at least) where the prompt is long
     """
-    import torch
 
     from lmtutor.models.llm import load_llm, weights_hash
 
-    runtime.set_threads()
-    llm, tokenizer = load_llm(model, dtype=getattr(torch, dtype))
+    llm, tokenizer = load_llm(model, dtype=dtype)
     task = headlines(n_test=n_test)
     before = weights_hash(llm)
     cells = [(k, seed) for k in ks for seed in (seeds[:1] if k == 0 else seeds if k < many else seeds[:many_seeds])]

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
-from lmtutor import runtime
 from lmtutor.data.prompts import Item, draw_demonstrations
 from lmtutor.data.tasks import topic_task
 from lmtutor.errors import TrainingError
@@ -43,8 +41,7 @@ def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabell
     """
     from lmtutor.models.llm import load_llm
 
-    runtime.set_threads()
-    llm, tokenizer = load_llm(model, dtype=getattr(torch, dtype))
+    llm, tokenizer = load_llm(model, dtype=dtype)
     whole = n_unlabelled * len(seeds)
     task = topic_task(wording="labelled", n_pool=whole, n_dev=5, n_test=n_test)
     order = np.random.default_rng(list(seeds)).permutation(whole)

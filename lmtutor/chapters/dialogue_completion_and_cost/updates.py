@@ -11,9 +11,9 @@ from torch import nn
 
 from lmtutor.errors import ConfigError
 from lmtutor.finetune import lora, sft
-from lmtutor.records.files import as_digits
+from lmtutor.records.files import as_digits, from_digits
 from lmtutor.records.recording import units
-from lmtutor.records.sweep import lowest_near_best
+from lmtutor.records.sweep import chosen, lowest_near, rows
 from lmtutor.tinyworld import probes, world as tw
 from lmtutor.tinyworld.lessons import chats, people_of, world_task
 from lmtutor.tinyworld.released import RETENTION_PROBES, load_checkpoint, metrics, pretraining_text, reported_probes
@@ -66,10 +66,10 @@ def drawn(world: tw.World, task: str, n: int, *, seed: int) -> list[tuple[list[s
 
 def task_probe(world: tw.World, task: str, part: str, before: Sequence[str] = ()) -> probes.Probe:
     """Every example of a part as a question, after what stands in the prompt before it; at most 200."""
-    index, asked = {w: i for i, w in enumerate(world.words)}, examples(world, task, part)[:200]
-    choices = [index[w] for w in answers(world, task)]
-    return probes.Probe(task, [[index[w] for w in (tw.EOS, *before, *prompt[1:])] for prompt, _ in asked],
-                        np.array([index[answer] for _, answer in asked]), [choices] * len(asked), 1 / len(choices), free=True)
+    asked = examples(world, task, part)[:200]
+    choices = [world.index[w] for w in answers(world, task)]
+    return probes.Probe(task, [world.ids((tw.EOS, *before, *prompt[1:])) for prompt, _ in asked],
+                        np.array([world.index[answer] for _, answer in asked]), [choices] * len(asked), 1 / len(choices), free=True)
 
 
 def fit_update(model: nn.Module, world: tw.World, tasks: Sequence[str], *, lr: float, seed: int, name: str = "default"):
@@ -79,9 +79,8 @@ def fit_update(model: nn.Module, world: tw.World, tasks: Sequence[str], *, lr: f
     -------
     PeftModel    the model with the update, which `lora.detach` takes off and `lora.save` writes
     """
-    index = {w: i for i, w in enumerate(world.words)}
     shown = [example for task in tasks for example in drawn(world, task, N_TAUGHT, seed=seed)]
-    rows = sft.example_rows([([index[w] for w in prompt], [index[answer]]) for prompt, answer in shown])
+    rows = sft.example_rows([(world.ids(prompt), [world.index[answer]]) for prompt, answer in shown])
     adapted = lora.adapt(model, rank=RANK, alpha=2 * RANK, seed=seed, name=name)
     sft.fine_tune(model, rows, lr=lr, steps=ADAPTER_STEPS, seed=seed, dtype="float32")
     return adapted
@@ -141,13 +140,10 @@ def _kept(told):
 
 def _updates(seeds, tuning_seeds):
     own = {task: (task,) for task in TASKS} | {TOGETHER: TASKS}
-    cells = [(name, lr, s) for name in own for lr in ADAPTER_RATES for s in tuning_seeds]
-    found = units(specialise, {f"tune {name} {lr:g} {s}": (own[name], lr, s, "dev") for name, lr, s in cells})
-    tried = [{"update": name, "lr": lr, "right": "".join(f[task] for task in own[name])}
-             for (name, lr, _), f in zip(cells, found, strict=True)]
-    best = {name: lowest_near_best([row for row in tried if row["update"] == name]) for name in own}
-    wanted = [(name, best[name], s) for name in own for s in seeds]
-    found = units(specialise, {f"{name} seed={s}": (own[name], lr, s, "test") for name, lr, s in wanted})
-    updates = [{"update": name, "lr": lr, "seed": s} | f for (name, lr, s), f in zip(wanted, found, strict=True)]
-    return {"tried_updates": tried, "updates": updates,
+    named = {tasks: name for name, tasks in own.items()}
+    found = rows(specialise, ("update", "lr", "seed"), [(own[name], lr, s, "dev") for name in own for lr in ADAPTER_RATES for s in tuning_seeds])
+    tried = [{"update": named[row["update"]], "lr": row["lr"], "right": "".join(row[task] for task in row["update"])} for row in found]
+    best = chosen(tried, "update", "lr", lambda row: from_digits(row["right"]).mean(), lowest_near(0.02))
+    updates = rows(specialise, ("update", "lr", "seed"), [(own[name], best[name], s, "test") for name in own for s in seeds])
+    return {"tried_updates": tried, "updates": [row | {"update": named[row["update"]]} for row in updates],
             "bases": units(without_update, {f"base seed={s}": (s,) for s in seeds})}

@@ -25,7 +25,7 @@ from lmtutor.records.address import depends_on
 from lmtutor.records.files import as_digits, from_digits
 from lmtutor.records.recording import units
 from lmtutor.records.store import load
-from lmtutor.records.sweep import lowest_near_best
+from lmtutor.records.sweep import chosen, highest, lowest_near, rows
 from lmtutor.tinyworld import probes, world as tw
 from lmtutor.tinyworld.lessons import asked_about, biography, new_people, world_task
 from lmtutor.tinyworld.released import RETENTION_PROBES, load_checkpoint, pretraining_text, reported_probes
@@ -69,13 +69,12 @@ def lesson(world: tw.World, name: str, part: str, *, seed: int, n_labels: int = 
     """
     if name not in LESSONS:
         raise ConfigError(f"no lesson is called {name!r}; choose from {', '.join(LESSONS)}")
-    index = {w: i for i, w in enumerate(world.words)}
     if name == "people":
-        return _people(world, index, seed)
+        return _people(world, seed)
     task = _reviews(world.seed)
-    word = dict(zip(task.labels, (index[w] for w in world.new_labels[-2:]), strict=True))
+    word = dict(zip(task.labels, (world.index[w] for w in world.new_labels[-2:]), strict=True))
     shown = draw_labelled(task.pool, n_labels, seed=seed)
-    ids = lambda item: [index[w] for w in (tw.EOS, *item.text.split())]  # noqa: E731
+    ids = lambda item: world.ids((tw.EOS, *item.text.split()))  # noqa: E731
     items = getattr(task, part)
     asked = probes.Probe(name, [ids(item) for item in items], np.array([word[item.label] for item in items]),
                          [list(word.values())] * len(items), 0.5)
@@ -88,10 +87,10 @@ def _reviews(seed):
     return world_task(world, "sentiment", seed=1, stream=pretraining_text(seed), n_pool=1200)
 
 
-def _people(world, index, seed):
-    people, draws = new_people(world, N_PEOPLE, seed=seed), tw.Draws(np.random.SeedSequence(seed, spawn_key=(6,)))
+def _people(world, seed):
+    people, draws = new_people(world, N_PEOPLE, seed=seed), tw.draws_of(seed, tw.STREAM_BIOGRAPHIES)
     texts = [biography(person, facts, draws) for person, facts in people.items() for _ in range(N_BIOS)]
-    rows = sft.example_rows([([index[tw.EOS]], [index[w] for w in words]) for words in texts])
+    rows = sft.example_rows([([world.index[tw.EOS]], world.ids(words)) for words in texts])
     return Lesson("people", rows, asked_about(world, people, "people"), "free")
 
 
@@ -155,19 +154,20 @@ def ways(*, seeds: Sequence[int], tuning_seeds: Sequence[int], lessons: Sequence
     """The record: every way at every learning rate on tuning seeds (dev reviews, other people); then the best of
     each, by what was learned and nothing else, on fresh seeds (test reviews)."""
     cells = [(name, way, lr) for name in lessons for way in (*WAYS, *([HEAD] if name == "moods" else [])) for lr in RATES]
-    grid = units(one_run, {f"{name} {way} lr={lr:g} seed={s} dev": (name, way, lr, s, "dev")
-                                for name, way, lr in cells for s in tuning_seeds})
-    of = {}
-    for (name, way, lr, seed), found in zip(((*cell, s) for cell in cells for s in tuning_seeds), grid, strict=True):
-        of.setdefault((name, way), {}).setdefault(lr, []).append(from_digits(found["right"]).mean() if "right" in found else 0.0)
-    best = {cell: max(by_rate, key=lambda lr: np.mean(by_rate[lr])) for cell, by_rate in of.items()}
-    wanted = {f"{name} {way} lr={lr:g} seed={s} test": (name, way, lr, s, "test") for (name, way), lr in best.items() for s in seeds}
-    told = lambda args, found: dict(zip(("lesson", "way", "lr", "seed"), args, strict=False)) | found  # noqa: E731
+    grid = rows(one_run, FIELDS, [(*cell, s, "dev") for cell in cells for s in tuning_seeds])
+    best = chosen(grid, ("lesson", "way"), "lr", learned, highest)
     model, _, world = load_checkpoint()
     before = probes.run(model, reported_probes(world.seed))
-    return {"before": {k: round(r.accuracy, 4) for k, r in before.items()},
-            "grid": [told((*cell, s), found) for (cell, s), found in zip(((c, s) for c in cells for s in tuning_seeds), grid, strict=True)],
-            "runs": [told(args, found) for args, found in zip(wanted.values(), units(one_run, wanted), strict=True)]}
+    return {"before": {k: round(r.accuracy, 4) for k, r in before.items()}, "grid": grid,
+            "runs": rows(one_run, FIELDS, [(name, way, lr, s, "test") for (name, way), lr in best.items() for s in seeds])}
+
+
+FIELDS = ("lesson", "way", "lr", "seed")
+
+
+def learned(row: dict) -> float:
+    """Share of the new questions that are right; nothing where the training ran away."""
+    return from_digits(row["right"]).mean() if "right" in row else 0.0
 
 
 # The second reading: rates chosen with restraint ---------------------------------------------------------------------
@@ -201,16 +201,11 @@ def restraint(*, seeds: Sequence[int], tuning_seeds: Sequence[int], lessons: Seq
     The grid of the first record is used where it has the way.
     """
     grid = load("gradients_and_forgetting/ways").results["grid"]
-    cells = [(name, lr, s) for name in lessons for lr in RATES for s in tuning_seeds]
-    wanted = {f"{name} {BLOCKS} lr={lr:g} seed={s} dev": (name, BLOCKS, lr, s, "dev") for name, lr, s in cells}
-    grid = grid + [{"lesson": name, "way": BLOCKS, "lr": lr, "seed": s} | found
-                   for (name, lr, s), found in zip(cells, units(restrained_run, wanted), strict=True)]
-    chosen = {(name, way): lowest_near_best([r for r in grid if (r["lesson"], r["way"]) == (name, way)])
-              for name in lessons for way in RESTRAINED}
-    wanted = {f"{name} {way} lr={lr:g} seed={s} test": (name, way, lr, s, "test") for (name, way), lr in chosen.items() for s in seeds}
+    grid = grid + rows(restrained_run, FIELDS, [(name, BLOCKS, lr, s, "dev") for name in lessons for lr in RATES for s in tuning_seeds])
+    best = chosen(grid, ("lesson", "way"), "lr", learned, lowest_near(0.02))
     return {"grid": [row for row in grid if row["way"] == BLOCKS],
-            "runs": [dict(zip(("lesson", "way", "lr", "seed"), args, strict=False)) | found
-                     for args, found in zip(wanted.values(), units(restrained_run, wanted), strict=True)]}
+            "runs": rows(restrained_run, FIELDS, [(name, way, best[name, way], s, "test")
+                                                  for name in lessons for way in RESTRAINED for s in seeds])}
 
 
 # Too long ------------------------------------------------------------------------------------------------------------

@@ -20,10 +20,10 @@ from lmtutor.models.tokens import pack
 from lmtutor.models.transformer import TinyConfig, build
 from lmtutor.records.address import depends_on
 from lmtutor.records.files import as_digits, from_digits
-from lmtutor.records.recording import units
+from lmtutor.records.sweep import chosen, highest, least, rows
 from lmtutor.tinyworld import probes, world as tw
 from lmtutor.tinyworld.lessons import Turn, as_probe, biography, chats, free_answers, ids_of, new_people, people_of
-from lmtutor.tinyworld.released import RETENTION_PROBES, load_checkpoint, metrics, pretraining_text, reported_probes
+from lmtutor.tinyworld.released import load_checkpoint, metrics, pretraining_text, retained
 from lmtutor.train import TrainConfig, train
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -57,7 +57,7 @@ def learn_format(start: str, n: int, ask_prompt: bool, lr: float, seed: int, par
     return {"right": free_answers(model, as_probe(world, asked, attributes)),
             "practised": free_answers(model, as_probe(world, practised, about)), "loss": round(float(answers.mean()), 4),
             "ends": round(share_that_ends(model, world, asked), 4),
-            "left": {k: round(r.accuracy, 4) for k, r in probes.run(model, {k: reported_probes(world.seed)[k] for k in RETENTION_PROBES}).items()}}
+            "left": retained(model, world.seed)}
 
 
 @torch.inference_mode()
@@ -77,26 +77,14 @@ def share_that_ends(model, world: tw.World, turns: Sequence[Turn]) -> float:
 @depends_on("tinyworld/checkpoints/released/checkpoints/*.safetensors")
 def formats(*, seeds: Sequence[int], tuning_seeds: Sequence[int], ns: Sequence[int]) -> dict:
     """The record on the format: n chats, with and without the prompt in the loss, and from scratch."""
-    most = max(ns)
-    arms = [("released", n, asked) for n in ns for asked in (False, True)]
-    tuning = {f"tune {arm} {lr:g} {s}": (*arm, lr, s, "dev") for arm in arms for lr in RATES for s in tuning_seeds}
-    best = chosen_rates(arms, units(learn_format, tuning), len(tuning_seeds))
-    scratch = ("random", most, False)
-    tuning = {f"tune {scratch} {lr:g} {s}": (*scratch, lr, s, "dev") for lr in SCRATCH_RATES for s in tuning_seeds}
-    found = units(learn_format, tuning)  # by the loss: it cannot know the answers, only of what kind they are
-    losses = np.array([one["loss"] for one in found]).reshape(len(SCRATCH_RATES), -1).mean(axis=1)
-    best[scratch] = SCRATCH_RATES[int(losses.argmin())]
-    wanted = {f"{arm} seed={s}": (*arm, best[arm], s, "test") for arm in (*arms, scratch) for s in seeds}
-    found = units(learn_format, wanted)
-    base = learn_format("released", 0, False, 0.0, 0, "test")
-    return {"base": base, "runs": [dict(zip(("start", "n", "ask_prompt", "lr", "seed"), args, strict=False)) | one
-                                   for args, one in zip(wanted.values(), found, strict=True)]}
-
-
-def chosen_rates(arms: Sequence, found: Sequence[dict], n_seeds: int, rates: Sequence[float] = RATES, key: str = "right") -> dict:
-    """For each arm the learning rate with most right answers over the tuning seeds; of equals the lowest."""
-    scores = np.array([from_digits(one[key]).mean() for one in found]).reshape(len(arms), len(rates), n_seeds).mean(axis=2)
-    return {arm: rates[int(best)] for arm, best in zip(arms, scores.argmax(axis=1), strict=True)}
+    arms, scratch = [("released", n, asked) for n in ns for asked in (False, True)], ("random", max(ns), False)
+    fields, right = ("start", "n", "ask_prompt", "lr", "seed"), lambda row: from_digits(row["right"]).mean()
+    tried = rows(learn_format, fields, [(*arm, lr, s, "dev") for arm in arms for lr in RATES for s in tuning_seeds])
+    best = chosen(tried, fields[:3], "lr", right, highest)
+    tried = rows(learn_format, fields, [(*scratch, lr, s, "dev") for lr in SCRATCH_RATES for s in tuning_seeds])
+    best |= chosen(tried, fields[:3], "lr", lambda row: row["loss"], least)  # it cannot know the answers, only of what kind they are
+    return {"base": learn_format("released", 0, False, 0.0, 0, "test"),
+            "runs": rows(learn_format, fields, [(*arm, best[arm], s, "test") for arm in (*arms, scratch) for s in seeds])}
 
 
 # Storage -----------------------------------------------------------------------------------------------------------
@@ -122,7 +110,7 @@ def storage_text(world: tw.World, n_tokens: int, *, seed: int, wordings: int, sh
     -------
     (n_tokens,) int16    token ids
     """
-    draws, index = tw.Draws(np.random.SeedSequence(seed, spawn_key=(7,))), {w: i for i, w in enumerate(world.words)}
+    draws = tw.draws_of(seed, tw.STREAM_STORAGE)
     words: list[str] = []
     while len(words) < n_tokens:
         u = draws.uniform()
@@ -134,7 +122,7 @@ def storage_text(world: tw.World, n_tokens: int, *, seed: int, wordings: int, sh
             words += [*tw.question(person, attribute), tw.answer_to(world, person, attribute), "."]
         else:
             words += tw.story(world, draws)
-    return np.array([index[w] for w in words[:n_tokens]], dtype=np.int16)
+    return np.array(world.ids(words[:n_tokens]), dtype=np.int16)
 
 
 def store_and_ask(wordings: int, shuffled: bool, mixed: bool, seed: int, rates: Sequence[float] = RATES[:3], bios: bool = True) -> dict:
@@ -178,16 +166,16 @@ def store_and_ask(wordings: int, shuffled: bool, mixed: bool, seed: int, rates: 
 @torch.inference_mode()
 def recall_in_text(model, world: tw.World, wordings: int, shuffled: bool, seed: int) -> str:
     """For every person one biography, newly told in the way of the text: whether each of the four values is foretold."""
-    draws, index = tw.Draws(np.random.SeedSequence(seed, spawn_key=(8,))), {w: i for i, w in enumerate(world.words)}
+    draws = tw.draws_of(seed, tw.STREAM_RECALL)
     right = []
     for person in world.people:
         words = [tw.EOS, *biography_in_style(world, person, draws, wordings=wordings, shuffled=shuffled)]
-        said = model(torch.tensor([[index[w] for w in words]])).logits[0, :-1].argmax(-1).tolist()
+        said = model(torch.tensor([world.ids(words)])).logits[0, :-1].argmax(-1).tolist()
         own = {person, *world.facts[person].values()}
         for sentence_end in (i for i, w in enumerate(words) if w == "."):
             value = sentence_end - 1
             if words[value] in own - {person}:  # a sentence that ends in the name has told its value before
-                right.append(said[value - 1] == index[words[value]])
+                right.append(said[value - 1] == world.index[words[value]])
     return as_digits(right)
 
 
@@ -203,11 +191,9 @@ def storage(*, seeds: Sequence[int]) -> dict:
     """The record on storage: one wording or three, fixed or shuffled order, mixed or then fine-tuned; and a model that
     read no biographies."""
     arms = [(w, s, m) for w in (1, 3) for s in (False, True) for m in (True, False)]
-    wanted = {f"{arm} seed={seed}": (*arm, seed) for arm in arms for seed in seeds}
-    wanted |= {f"no biographies seed={seed}": (3, True, False, seed, RATES[:3], False) for seed in seeds}
-    found = units(store_and_ask, wanted)
-    return {"runs": [{"wordings": args[0], "shuffled": args[1], "mixed": args[2], "seed": args[3], "bios": len(args) == 4} | one
-                     for args, one in zip(wanted.values(), found, strict=True)]}
+    cells = [(*arm, seed) for arm in arms for seed in seeds] + [(3, True, False, seed, RATES[:3], False) for seed in seeds]
+    return {"runs": [row | {"bios": len(cell) == 4} for cell, row in zip(
+        cells, rows(store_and_ask, ("wordings", "shuffled", "mixed", "seed"), cells), strict=True)]}
 
 
 # New facts ---------------------------------------------------------------------------------------------------------
@@ -224,7 +210,7 @@ def new_fact_rows(world: tw.World, people: dict, taught: str, *, seed: int) -> n
     ------
     ConfigError    there is no such form
     """
-    draws = tw.Draws(np.random.SeedSequence(seed, spawn_key=(9,)))
+    draws = tw.draws_of(seed, tw.STREAM_NEW_FACTS)
     if taught == "biographies, one wording":
         turns = [([tw.EOS], biography(p, f, draws, wordings=(0,), shuffled=False)) for p, f in people.items()]
     elif taught == "biographies, three wordings":
@@ -246,7 +232,7 @@ def asked_in_forms(world: tw.World, people: dict, told: Sequence[str] = ()) -> d
     ----------
     told : words that stand before each question in the prompt; `N`'s own biography where it is "biography"
     """
-    draws = tw.Draws(np.random.SeedSequence(1, spawn_key=(10,)))
+    draws = tw.draws_of(1, tw.STREAM_QUESTIONS)
     forms = {"question": lambda p, a: tw.question(p, a),
              "statement": lambda p, a: tw.STATEMENTS[a][0].replace("N", p).split()[:-2],
              "new wording": lambda p, a: tw.NEW_WORDINGS[a].replace("N", p).split()}
@@ -293,19 +279,14 @@ def learn_facts(taught: str | None, lr: float, seed: int) -> dict:
     sure = confidence(model, nobody)
     return found | {"untold_right": free_answers(model, nobody), "untold_confidence": [round(p, 3) for p in sure],
                     "told_confidence": [round(p, 3) for p in confidence(model, asked["question"])],
-                    "left": {k: round(r.accuracy, 4) for k, r in probes.run(model, {k: reported_probes(world.seed)[k] for k in RETENTION_PROBES}).items()}}
+                    "left": retained(model, world.seed)}
 
 
 @depends_on("tinyworld/checkpoints/released/checkpoints/*.safetensors")
 def new_facts(*, seeds: Sequence[int], tuning_seeds: Sequence[int]) -> dict:
     """The record on new facts: four forms of training, the prompt, and nothing. The learning rate is chosen on other
     people's facts, by how many are named right in the form in which they were taught."""
-    tuning = {f"tune {taught} {lr:g} {s}": (taught, lr, s) for taught in TAUGHT for lr in RATES for s in tuning_seeds}
-    found = units(learn_facts, tuning)
-    own = [one | {"right": one["question" if "questions" in args[0] else "statement"]}
-           for args, one in zip(tuning.values(), found, strict=True)]
-    best = chosen_rates(TAUGHT, own, len(tuning_seeds))
-    ways = {**{taught: best[taught] for taught in TAUGHT}, "in the prompt": 0.0, "nothing": 0.0}
-    wanted = {f"{taught} seed={s}": (taught, lr, s) for taught, lr in ways.items() for s in seeds}
-    return {"runs": [{"taught": args[0], "lr": args[1], "seed": args[2]} | one
-                     for args, one in zip(wanted.values(), units(learn_facts, wanted), strict=True)]}
+    fields, own = ("taught", "lr", "seed"), lambda row: from_digits(row["question" if "questions" in row["taught"] else "statement"]).mean()
+    tried = rows(learn_facts, fields, [(taught, lr, s) for taught in TAUGHT for lr in RATES for s in tuning_seeds])
+    ways = chosen(tried, "taught", "lr", own, highest) | {"in the prompt": 0.0, "nothing": 0.0}
+    return {"runs": rows(learn_facts, fields, [(taught, lr, s) for taught, lr in ways.items() for s in seeds])}

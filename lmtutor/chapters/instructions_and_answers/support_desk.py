@@ -21,6 +21,7 @@ from lmtutor.errors import DataError
 from lmtutor.finetune import lora, sft
 from lmtutor.finetune.upper_layers import teach
 from lmtutor.models.baselines import search
+from lmtutor.models.chat import in_template
 from lmtutor.records.files import as_digits, from_digits
 from lmtutor.records.recording import unit
 from lmtutor.records.store import load
@@ -35,8 +36,7 @@ TRAIN, DEV, TEST = (0, 1), 2, 3  # which of a topic's four questions
 def chat_prompt(tokenizer, question: str, *, handbook: str | None = None) -> str:
     """A question as the chat template writes it, up to where the answer begins; with a sentence of the handbook if given."""
     system = SYSTEM if handbook is None else f"{SYSTEM} From the handbook: {handbook}"
-    turns = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    return in_template(tokenizer, ("system", system), ("user", question), answer=True)
 
 
 def encode_pairs(tokenizer, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
@@ -160,8 +160,7 @@ def desk(*, seeds: Sequence[int], tuning_seed: int, scratch_rates: Sequence[floa
     """
     from lmtutor.models.llm import load_llm
 
-    runtime.set_threads()
-    lm, tokenizer = load_llm(model, dtype=getattr(torch, dtype))
+    lm, tokenizer = load_llm(model, dtype=dtype)
     topics, everything = support.split(), support.read()
     taught, untold = topics["taught"], topics["untold"]
     asked = {"test": (taught, TEST), "trained": (taught, TRAIN[0]), "untold": (untold, TEST)}
@@ -189,7 +188,7 @@ def desk(*, seeds: Sequence[int], tuning_seed: int, scratch_rates: Sequence[floa
     policies = [topic.policy for topic in everything]
 
     def place(texts, of, which, setting):
-        return search(texts, [topic.questions[which] for topic in of], **setting)
+        return search(texts, [topic.questions[which] for topic in of], **setting)[:, 0]
 
     def best_search(texts, right):
         """The setting of the search that finds most in the wording on which LoRA's learning rate is chosen too."""
@@ -258,8 +257,8 @@ def handbook_prompt(tokenizer, form: str, policy: str, question: str) -> str:
     text = HANDBOOK_FORMS[form]
     if isinstance(text, str):
         return text.format(policy=policy, question=question)
-    turns = [{"role": role, "content": part.format(policy=policy, question=question)} for role, part in zip(("system", "user"), text, strict=True)]
-    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    system, user = (part.format(policy=policy, question=question) for part in text)
+    return in_template(tokenizer, ("system", system), ("user", user), answer=True)
 
 
 def reading(*, seeds: Sequence[int], model: str, dtype: str) -> dict:
@@ -270,8 +269,7 @@ def reading(*, seeds: Sequence[int], model: str, dtype: str) -> dict:
     """
     from lmtutor.models.llm import load_llm
 
-    runtime.set_threads()
-    lm, tokenizer = load_llm(model, dtype=getattr(torch, dtype))
+    lm, tokenizer = load_llm(model, dtype=dtype)
     topics, everything = support.split(), support.read()
     taught, scores = topics["taught"], load("instructions_and_answers/desk").results["searches"]
     known = [(topic.questions[i], topic) for topic in taught for i in TRAIN]
@@ -288,7 +286,7 @@ def reading(*, seeds: Sequence[int], model: str, dtype: str) -> dict:
         if way == "told":
             return list(of)
         texts, owners, setting = stores[way]
-        return [owners[i] for i in search(texts, [t.questions[which] for t in of], **setting)]
+        return [owners[i] for i in search(texts, [t.questions[which] for t in of], **setting)[:, 0]]
 
     tried = {form: from_digits(unit(f"form {form}", say, form, taught, DEV, taught)["key"]).mean() for form in HANDBOOK_FORMS}
     best = max(tried, key=tried.get)

@@ -18,9 +18,11 @@ import torch
 from torch import nn
 
 from lmtutor.errors import ConfigError, DataError
+from lmtutor.models.losses import token_losses
 from lmtutor.models.transformer import TinyConfig, build
 from lmtutor.records.files import as_digits
 from lmtutor.records.recording import units
+from lmtutor.records.sweep import rows
 from lmtutor.train import TrainConfig, train
 
 DELIMITER = 0  # the word of property 0, whatever the entity
@@ -404,13 +406,6 @@ def says(model: nn.Module, ids: np.ndarray) -> np.ndarray:
     return np.concatenate([model(part.to(device)).logits[:, -1].argmax(dim=-1).cpu().numpy() for part in torch.tensor(ids).split(200)])
 
 
-@torch.inference_mode()
-def loss_of(model: nn.Module, ids: np.ndarray) -> np.ndarray:
-    """(N, T - 1) nats for each word but the first."""
-    ids = torch.tensor(ids, device=next(model.parameters()).device)
-    return nn.functional.cross_entropy(model(ids[:, :-1]).logits.transpose(1, 2), ids[:, 1:], reduction="none").cpu().numpy()
-
-
 # Prompts that take the examples apart ------------------------------------------------------------------------------
 
 
@@ -511,7 +506,7 @@ def tuning_loss(kind: str, seed: int, steps: int, lr: float) -> float:
     world = World(seed=seed)
     model = new_model(world, kind, seed=seed)
     fit(model, world, kind=kind, steps=steps, seed=seed, lr=lr)
-    return round(float(loss_of(model, documents(world, 100, CONTEXT + 1, seed=2 * seed + 1)).mean()), 4)
+    return round(float(token_losses(model, documents(world, 100, CONTEXT + 1, seed=2 * seed + 1), batch_size=100).mean()), 4)
 
 
 def learn(kind: str, seed: int, steps: int, lr: float) -> dict:
@@ -522,14 +517,14 @@ def learn(kind: str, seed: int, steps: int, lr: float) -> dict:
     dev = [prompts(world, N_PROMPTS, n, 5, seed=TUNING) for n in (0, 8)]
 
     def check(model, step):
-        return {"loss": round(float(loss_of(model, held_out).mean()), 4),
+        return {"loss": round(float(token_losses(model, held_out, batch_size=100).mean()), 4),
                 "right": [round(float((says(model, p.ids) == p.labels).mean()), 3) for p in dev]}
 
     history = fit(model, world, kind=kind, steps=steps, seed=seed, lr=lr, evaluate=check,
                   evaluate_at=[round(steps * share) for share in CHECKS])
     return ask(world, lambda given: says(model, given.ids), kind) | {
         "checks": [{key: e[key] for key in ("step", "tokens", "loss", "right")} for e in history.evaluations],
-        "loss": np.round(loss_of(model, held_out).mean(axis=1), 4).tolist(), "seconds": round(history.seconds, 1)}
+        "loss": np.round(token_losses(model, held_out, batch_size=100).mean(axis=1), 4).tolist(), "seconds": round(history.seconds, 1)}
 
 
 READERS = {  # name -> what it says to Prompts; the last two know no concept
@@ -561,10 +556,7 @@ def hidden_worlds(*, seeds: Sequence[int], steps: int, one_concept_steps: int, t
     losses = dict(zip(tried, units(tuning_loss, tried), strict=True))
     best = {kind: min(rates, key=lambda lr: losses[f"rate {kind} {lr}"]) for kind, rates in RATES.items()}
     best[KINDS[2]] = best[KINDS[0]]
-    wanted = {f"{kind} {s}": (kind, s, one_concept_steps if kind == KINDS[2] else steps, best[kind]) for kind in KINDS for s in seeds}
-    found = units(learn, wanted)
-    exact = {f"{name} {s}": (name, s) for name in READERS for s in seeds}
-    known = units(read, exact)
+    steps_of = {kind: one_concept_steps if kind == KINDS[2] else steps for kind in KINDS}
     return {"rates": losses,
-            "models": [dict(zip(("kind", "seed", "steps", "lr"), args, strict=True)) | one for args, one in zip(wanted.values(), found, strict=True)],
-            "readers": [{"kind": args[0], "seed": args[1]} | one for args, one in zip(exact.values(), known, strict=True)]}
+            "models": rows(learn, ("kind", "seed", "steps", "lr"), [(kind, s, steps_of[kind], best[kind]) for kind in KINDS for s in seeds]),
+            "readers": rows(read, ("kind", "seed"), [(name, s) for name in READERS for s in seeds])}

@@ -19,7 +19,7 @@ from torch import nn
 
 from lmtutor.errors import ConfigError
 from lmtutor.models.transformer import TinyConfig, TinyModel
-from lmtutor.records.recording import units
+from lmtutor.records.sweep import rows
 from lmtutor.train import History, TrainConfig, train
 
 D, POINTS = 4, 12  # dimensions; points of a training prompt: the last is foretold from eleven
@@ -311,7 +311,4 @@ def few_tasks(*, seeds: Sequence[int], steps: int, noise: float, sizes: Sequence
 
 
 def recorded(arms: Sequence[tuple[int, float, int, int]], seeds: Sequence[int]) -> dict:
-    wanted = {f"layers={a[0]} noise={a[1]} tasks={a[2]} seed={s}": (*a[:3], s, a[3]) for a in arms for s in seeds}
-    found = units(learn, wanted)
-    return {"runs": [dict(zip(("layers", "noise", "tasks", "seed", "steps"), args, strict=True)) | one
-                     for args, one in zip(wanted.values(), found, strict=True)]}
+    return {"runs": rows(learn, ("layers", "noise", "tasks", "seed", "steps"), [(*arm[:3], s, arm[3]) for arm in arms for s in seeds])}

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from lmtutor import runtime
 from lmtutor.data.prompts import draw_labelled
 from lmtutor.data.tasks import topic_task
 from lmtutor.errors import ConfigError
@@ -109,11 +108,10 @@ def bases(*, seeds: Sequence[int], n: int, lr: float, n_test: int, model: str, d
     """
     from lmtutor.models.llm import load_llm
 
-    runtime.set_threads()
     task = topic_task(wording="labelled", n_pool=300, n_dev=5, n_test=n_test)
 
     def one(name):
-        lm, tokenizer = load_llm(model, dtype=getattr(torch, dtype))
+        lm, tokenizer = load_llm(model, dtype=dtype)
         size = round_model(lm, SCHEMES[name])
         reader = Reader(lm, tokenizer, replace(task, pool=task.pool[: 2 * n]))
         asked = reader.numbered(reader.task.test)

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from lmtutor.compare.sides import built_in, report, tune
 from lmtutor.compare.ways import ways
+from lmtutor.data import shorttasks
 from lmtutor.data.prompts import draw_demonstrations
 from lmtutor.data.tasks import short_task
 from lmtutor.finetune import lora
 from lmtutor.finetune.classifier import Classifier, predict
 from lmtutor.finetune.upper_layers import fit_lora, split
 from lmtutor.incontext.ask import free_answers
-from lmtutor.models.llm import model_to_record
+from lmtutor.models.llm import load_llm
 from lmtutor.records.address import depends_on
 from lmtutor.records.files import as_digits
 from lmtutor.records.recording import unit
@@ -27,8 +28,8 @@ def specialists(*, seeds: Sequence[int], budgets: Mapping[str, int], k: int, n_d
     budgets : task -> number of labels
     k : demonstrations in the prompts of the other tasks
     """
-    llm, tokenizer = model_to_record(model, dtype)
-    other = {name: short_task(name) for name in SHORT}
+    llm, tokenizer = load_llm(model, dtype=dtype)
+    other = {name: short_task(name) for name in shorttasks.TASKS}
 
     def others():
         return {name: as_digits(free_answers(
@@ -59,6 +60,3 @@ def specialists(*, seeds: Sequence[int], budgets: Mapping[str, int], k: int, n_d
             "runs": [unit(f"{name} seed={seed}", specialist, bench, n, best["lr"], seed) for seed in seeds],
         }
     return {"others_before": before, "tasks": tasks}
-
-
-SHORT = ("opposites", "capitals", "plurals", "past_tense", "english_french")

@@ -10,18 +10,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from lmtutor.data.bbc import load_bbc
 from lmtutor.errors import ConfigError
 from lmtutor.finetune.classifier import linear_probe
+from lmtutor.models.losses import token_losses
 from lmtutor.models.transformer import TinyConfig, TinyForCausalLM, build
 from lmtutor.pretrain.news import CONTEXT, News, read_news
-from lmtutor.pretrain.ngrams import BLANK, Neighbours
+from lmtutor.pretrain.ngrams import BLANK, Neighbours, repeated
 from lmtutor.pretrain.objectives import OBJECTIVES, SHARE, objective
 from lmtutor.records.files import as_digits
 from lmtutor.records.recording import units
 from lmtutor.records.store import load
+from lmtutor.records.sweep import rows
 from lmtutor.train import History, TrainConfig, train
 
 STEPS = 1000  # of 16 rows: the training articles 2.3 times
@@ -123,7 +124,6 @@ def candidates(pieces: np.ndarray, n: int, *, seed: int, at: int = BLANK) -> np.
     return np.array(rows)
 
 
-@torch.inference_mode()
 def choose_by_whole(model: TinyForCausalLM, pieces: np.ndarray, choices: np.ndarray, at: int = BLANK, *,
                     batch_size: int = 64) -> np.ndarray:
     """Let a causal model use the text after a blank too: put in each candidate and read the whole piece.
@@ -134,13 +134,8 @@ def choose_by_whole(model: TinyForCausalLM, pieces: np.ndarray, choices: np.ndar
     """
     filled = np.repeat(pieces, choices.shape[1], axis=0)
     filled[:, at] = choices.ravel()
-    found = []
-    for start in range(0, len(filled), batch_size):
-        ids = torch.from_numpy(filled[start : start + batch_size])
-        rest = ids[:, at:]
-        logits = model(ids[:, :-1], logits_to_keep=rest.shape[1]).logits.float()
-        found.append(-F.cross_entropy(logits.transpose(1, 2), rest, reduction="none").sum(1))
-    return torch.cat(found).numpy().reshape(choices.shape)
+    losses = token_losses(model, filled, last=filled.shape[1] - at, batch_size=batch_size)
+    return -torch.from_numpy(losses).sum(1).numpy().reshape(choices.shape)
 
 
 @torch.inference_mode()
@@ -215,12 +210,6 @@ def draw(logits: torch.Tensor, mask_id: int, generator: torch.Generator) -> torc
     logits = logits.float()
     logits[:, mask_id] = -torch.inf
     return torch.multinomial(logits.softmax(-1), 1, generator=generator)
-
-
-def repeats(texts: np.ndarray, n: int = 4) -> np.ndarray:
-    """Share of each text's n-grams that stand in it earlier: 0 where all are different. (N,)"""
-    grams = np.lib.stride_tricks.sliding_window_view(texts, n, axis=1)
-    return np.array([1 - len(np.unique(row, axis=0)) / len(row) for row in grams])
 
 
 # The experiment -----------------------------------------------------------------------------------------------------
@@ -312,15 +301,15 @@ def filling(log_probs: np.ndarray, pieces: np.ndarray, choices: np.ndarray) -> d
 
 def quality(texts: np.ndarray, judge: Neighbours) -> dict:
     """Of each text: the share of its 4-grams that it repeats, and its mean loss in nats under `judge`."""
-    return {"repeats": np.round(repeats(texts), 4), "loss": np.round(judge.losses(texts).mean(1), 3)}
+    return {"repeats": np.round(repeated(texts), 4), "loss": np.round(judge.losses(texts).mean(1), 3)}
 
 
-def one_rate(name: str, rate: float, seed: int, steps: int) -> float:
-    """Loss on blanks of validation articles, which is what learning rates are chosen by."""
+def one_rate(name: str, rate: float, seed: int, steps: int) -> dict:
+    """`loss` on blanks of validation articles, which is what learning rates are chosen by."""
     news = read_news()
     pieces, _ = windows(news, "validation", per_article=4)
     model, _ = pretrain_as(name, news, seed=seed, steps=steps, rate=rate)
-    return float(blank_losses(fill_blanks(model, pieces), pieces).mean())
+    return {"loss": float(blank_losses(fill_blanks(model, pieces), pieces).mean())}
 
 
 def one_model(name: str, rate: float, seed: int, blanks: int, draws: int, texts: int) -> dict:
@@ -335,7 +324,7 @@ def one_model(name: str, rate: float, seed: int, blanks: int, draws: int, texts:
     pieces, _ = windows(news, "test", per_article=blanks)
     choices = candidates(pieces[::blanks], N_CANDIDATES, seed=0)
     judge = Neighbours(news.ids["train"], len(news.tokenizer))
-    found = {
+    report = {
         "name": name, "seed": seed, "seconds": round(history.seconds, 1), "curve": history.evaluations,
         "filling": filling(fill_blanks(model, pieces), pieces, choices),
         "topics": probe_states(model, topics(news), seed=seed, draws=draws),
@@ -345,9 +334,9 @@ def one_model(name: str, rate: float, seed: int, blanks: int, draws: int, texts:
         written["revised"] = revise(model, texts, seed=seed)
     else:
         whole = choose_by_whole(model, pieces[::blanks], choices)
-        found["filling"]["chosen by the whole"] = as_digits(whole.argmax(1) == 0)
+        report["filling"]["chosen by the whole"] = as_digits(whole.argmax(1) == 0)
     beginnings = {way: news.tokenizer.decode(these[0], skip_special_tokens=True)[:240] for way, these in written.items()}
-    return found | {"texts": {way: quality(these, judge) for way, these in written.items()}, "beginnings": beginnings}
+    return report | {"texts": {way: quality(these, judge) for way, these in written.items()}, "beginnings": beginnings}
 
 
 def baselines(seed: int, blanks: int, draws: int, texts: int) -> dict:
@@ -379,11 +368,7 @@ def baselines(seed: int, blanks: int, draws: int, texts: int) -> dict:
 
 def learning_rates(*, seeds: list[int], rates: list[float], steps: int) -> dict:
     """Both objectives under several learning rates, each on its own: which is best for which?"""
-    asked = {f"{name}, rate {rate}, seed {seed}": (name, rate, seed, steps)
-             for name in OBJECTIVES for rate in rates for seed in seeds}
-    losses = units(one_rate, asked)
-    return {"runs": [{"name": name, "rate": rate, "seed": seed, "loss": loss}
-                     for (name, rate, seed, _), loss in zip(asked.values(), losses, strict=True)]}
+    return {"runs": rows(one_rate, ("name", "rate", "seed"), [(name, rate, s, steps) for name in OBJECTIVES for rate in rates for s in seeds])}
 
 
 def best_rate(name: str) -> float:

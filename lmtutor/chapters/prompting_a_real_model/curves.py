@@ -13,8 +13,8 @@ from lmtutor.data.prompts import draw_demonstrations
 from lmtutor.data.tasks import review_task, short_task, topic_task
 from lmtutor.incontext.ask import ask, ask_each, forced_choice
 from lmtutor.incontext.studies import Curve, k_shot_curve
-from lmtutor.models.baselines import bag_of_words, nearest
-from lmtutor.models.llm import model_to_record
+from lmtutor.models.baselines import bag_of_words, search
+from lmtutor.models.llm import load_llm
 from lmtutor.records.address import depends_on
 from lmtutor.records.recording import unit
 
@@ -26,7 +26,7 @@ def short_tasks(
     """k-shot curves of the short tasks, bare and with an instruction, and the choice among ten answers of the task."""
     from lmtutor.models.llm import weights_hash
 
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     before = weights_hash(llm)
     curves, forced = {}, {}
     for name, instruction in runtime.progress(list(itertools.product(tasks, (False, True)))):
@@ -59,7 +59,7 @@ def reviews(*, seeds: Sequence[int], ks: Sequence[int], n_test: int, model: str,
 
 
 def _curve_with_baselines(task, ks, seeds, model, dtype):
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     few = [
         [bag_of_words(draw_demonstrations(task.pool, k, seed=s, per_class=True), task.test, task.labels) for s in seeds]
         for k in ks if k
@@ -76,9 +76,10 @@ def _curve_with_baselines(task, ks, seeds, model, dtype):
 
 def retrieval(*, seeds: Sequence[int], wording: str, k: int, model: str, dtype: str) -> dict:
     """k demonstrations chosen for each article by likeness, against k drawn once; and a vote of the k labels."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     task = topic_task(wording=wording)
-    near = nearest(task.pool, task.test, k)
+    places = search([item.text for item in task.pool], [item.text for item in task.test], k, stop_words="english")
+    near = [[task.pool[i] for i in row[::-1]] for row in places]  # the nearest last: next to the question
     votes = np.array([[sum(i.label == label for i in row) for label in task.labels] for row in near], dtype=float)
     votes += np.array([[1e-3 * (row[-1].label == label) for label in task.labels] for row in near])  # ties: the nearest
     return {

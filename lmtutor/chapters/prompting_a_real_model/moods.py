@@ -10,7 +10,7 @@ from lmtutor.data.tasks import mood_task, topic_task
 from lmtutor.incontext.ask import both_ways
 from lmtutor.incontext.studies import both_ways_curve, label_patterns, relabel
 from lmtutor.models.baselines import bag_of_words
-from lmtutor.models.llm import model_to_record
+from lmtutor.models.llm import load_llm
 from lmtutor.records.address import depends_on
 from lmtutor.records.recording import unit
 
@@ -18,7 +18,7 @@ from lmtutor.records.recording import unit
 @depends_on("data/moods/*.tsv")
 def moods(*, seeds: Sequence[int], ks: Sequence[int], k_labels: int, n_patterns: int, model: str, dtype: str) -> dict:
     """Short remarks in every way: by choice and freely, bare and instructed; other labels; all patterns of four labels."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     bare, told = mood_task(), mood_task(instruction=True)
     shown = {seed: draw_demonstrations(bare.pool, k_labels, seed=seed, per_class=True) for seed in seeds}
     few = replace(bare, test=bare.test[:n_patterns])
@@ -47,5 +47,5 @@ def _kinds_of_remarks() -> list[str]:
 
 def topics_freely(*, seeds: Sequence[int], wording: str, ks: Sequence[int], model: str, dtype: str) -> dict:
     """BBC topics by choice and written freely, after the same prompts."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     return both_ways_curve(llm, tokenizer, topic_task(wording=wording), ks, seeds=seeds)

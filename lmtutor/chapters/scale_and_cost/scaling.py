@@ -16,6 +16,7 @@ from lmtutor.models.tokens import pack
 from lmtutor.models.transformer import TinyConfig, TinyForCausalLM
 from lmtutor.pretrain.news import CONTEXT, News, pretrain_news, read_news
 from lmtutor.records.recording import units
+from lmtutor.records.sweep import chosen, keyed, least
 from lmtutor.train import TrainConfig
 
 VOCABULARY = 2048
@@ -258,35 +259,26 @@ def _run(width, steps, rate, seed, passes=1, split="test", checks=()):
             "curve": [{k: round(v, 4) for k, v in check.items() if k != "seconds"} for check in history.evaluations]}
 
 
-def _keyed(arguments):
-    return {" ".join(map(str, these)): these for these in arguments}
-
-
 def grid(*, seeds: Sequence[int], widths: Sequence[int], steps: Sequence[int], rates: Sequence[float],
          tuning_seeds: Sequence[int]) -> dict:
     """Every width with every number of steps, all text read once; each cell's learning rate is chosen on validation
     articles, with seeds of their own."""
     cells = [(w, n) for w in widths for n in steps]
     wanted = [(*cell, rate, s, 1, "validation") for cell in cells for rate in rates for s in tuning_seeds]
-    tuning = [told | {"losses": float(np.mean(told["losses"]))} for told in units(_run, _keyed(wanted))]
-
-    def mean(cell, rate):
-        return np.mean([t["losses"] for t in tuning if (t["width"], t["steps"], t["rate"]) == (*cell, rate)])
-
-    wanted = [(*cell, min(rates, key=lambda rate, cell=cell: mean(cell, rate)), s) for cell in cells for s in seeds]
-    tuning = [{k: t[k] for k in ("width", "steps", "rate", "seed")} | {"loss": t["losses"]} for t in tuning]
-    return {"tuning": tuning, "runs": units(_run, _keyed(wanted))}
+    tuning = [{k: t[k] for k in ("width", "steps", "rate", "seed")} | {"loss": float(np.mean(t["losses"]))} for t in units(_run, keyed(wanted))]
+    best = chosen(tuning, ("width", "steps"), "rate", lambda row: row["loss"], least)
+    return {"tuning": tuning, "runs": units(_run, keyed((*cell, best[cell], s) for cell in cells for s in seeds))}
 
 
 def one_cell(*, seeds: Sequence[int], width: int, steps: int, rate: float) -> dict:
     """One width with one number of steps, kept apart from the grid."""
-    return {"runs": units(_run, _keyed((width, steps, rate, s) for s in seeds))}
+    return {"runs": units(_run, keyed((width, steps, rate, s) for s in seeds))}
 
 
 def repeats(*, seeds: Sequence[int], width: int, steps: int, rate: float, passes: Sequence[int], checks: Sequence[int]) -> dict:
     """The same number of steps on less and less text, read more and more often."""
     wanted = [(width, steps, rate, s, n, "test", tuple(checks)) for n in passes for s in seeds]
-    return {"runs": units(_run, _keyed(wanted))}
+    return {"runs": units(_run, keyed(wanted))}
 
 
 def _copied(width, steps, rate, seed, turn):
@@ -304,4 +296,4 @@ def _copied(width, steps, rate, seed, turn):
 def copies(*, seeds: Sequence[int], width: int, steps: int, rate: float) -> dict:
     """Articles that stand in the text 0, 1, 4 or 16 times: each is compared with itself in the runs that never read it."""
     wanted = [(width, steps, rate, s, turn) for s in seeds for turn in range(len(COPIES))]
-    return {"runs": units(_copied, _keyed(wanted))}
+    return {"runs": units(_copied, keyed(wanted))}

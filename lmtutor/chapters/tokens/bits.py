@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from lmtutor.errors import ConfigError, DataError
+from lmtutor.models.losses import token_losses
 from lmtutor.pretrain.news import CONTEXT, News, pretrain_news, read_news
 from lmtutor.pretrain.ngrams import Neighbours
 from lmtutor.records.recording import unit, units
+from lmtutor.records.sweep import chosen, keyed, least
 from lmtutor.train import TrainConfig
 
 LLM_CONTEXT = 1024  # tokens: as long as nearly every article, so that the real model sees all that stands before
@@ -41,11 +43,9 @@ def model_bits(model, tokenizer, texts: Sequence[str], *, start: int, context: i
     for first in range(0, len(order), batch_size):
         these = order[first : first + batch_size]
         width = max(len(rows[r]) for r in these)
-        ids = torch.tensor([rows[r] + [start] * (width - len(rows[r])) for r in these], device=model.device)
-        real = torch.tensor([[1.0] * (len(rows[r]) - 1) + [0.0] * (width - len(rows[r])) for r in these])
-        logits = model(ids[:, :-1]).logits.float()
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").cpu()
-        np.add.at(nats, [owner[r] for r in these], (losses * real).sum(1).double().numpy())
+        padded = np.array([rows[r] + [start] * (width - len(rows[r])) for r in these])
+        real = np.array([[1.0] * (len(rows[r]) - 1) + [0.0] * (width - len(rows[r])) for r in these], dtype=np.float32)
+        np.add.at(nats, [owner[r] for r in these], torch.from_numpy(token_losses(model, padded) * real).sum(1).double().numpy())
     return nats / math.log(2) / [len(text) for text in texts]
 
 
@@ -107,12 +107,9 @@ def vocabularies(*, seeds: Sequence[int], sizes: Sequence[int], steps: int, scal
 
     For each vocabulary the learning rates are chosen on validation articles, with a seed of its own.
     """
-    def keyed(arguments):
-        return {" ".join(map(str, these[:5])): these for these in arguments}
-
     tuned = units(_read, keyed((v, steps, scale, tuning_seed, "validation", 48) for v in sizes for scale in scales))
     tuning = [{k: t[k] for k in ("vocabulary", "scale", "seed")} | {"bits": round(float(np.mean(t["bits"])), 4)} for t in tuned]
-    best = {v: min((t for t in tuning if t["vocabulary"] == v), key=lambda t: t["bits"])["scale"] for v in sizes}
+    best = chosen(tuning, "vocabulary", "scale", lambda row: row["bits"], least)
     wanted = keyed((v, steps, best[v], seed, "test", n_articles, tuple(checks)) for v in sizes for seed in seeds)
     return {"tuning": tuning, "runs": units(_read, wanted),
             "baselines": {str(v): unit(f"counted {v}", _counted, v, n_articles) for v in sizes}}
@@ -122,7 +119,7 @@ def llm(*, seeds: Sequence[int], model: str, dtype: str, n_articles: int) -> dic
     """A real model on the first `n_articles` test articles. Nothing is drawn, so the seeds change nothing."""
     from lmtutor.models.llm import load_llm
 
-    net, tokenizer = load_llm(model, dtype=getattr(torch, dtype))
+    net, tokenizer = load_llm(model, dtype=dtype)
     asked = read_news().texts["test"][:n_articles]
     start = tokenizer.convert_tokens_to_ids("<|endoftext|>")
     found = model_bits(net, tokenizer, asked, start=start, context=LLM_CONTEXT, batch_size=2)

@@ -90,10 +90,10 @@ def label_efficiency(*, seeds: Sequence[int], tasks: Sequence[str], ns: Sequence
     """
     import tempfile
 
-    told = metrics()
+    release = metrics()
     with tempfile.TemporaryDirectory() as folder:
         shuffled = str(Path(folder) / "shuffled.safetensors")
-        model, _ = run(seed=told["seed"], variant="shuffled")
+        model, _ = run(seed=release["seed"], variant="shuffled")
         save_weights(model, Path(shuffled))
         cells = [(task, arm, n) for task in tasks for arm in ARMS
                  for n in (*ns, *(more if ARMS[arm][0] != "released" else ())) if n >= len(LABELS[task])]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from lmtutor import runtime
 from lmtutor.data.dialogues import held_out_questions
@@ -15,9 +16,10 @@ from lmtutor.incontext.ask import label_scores
 from lmtutor.incontext.calibration import LabelScores
 from lmtutor.models.chat import ASKED, as_prompt
 from lmtutor.models.generate import DECODERS, GREEDY, answers, by_length, write_on
-from lmtutor.models.llm import model_to_record
-from lmtutor.models.losses import surprise, token_losses
+from lmtutor.models.llm import load_llm
+from lmtutor.models.losses import token_losses
 from lmtutor.pretrain.news import pretrain_news, read_news
+from lmtutor.pretrain.ngrams import ngrams, repeated
 from lmtutor.pretrain.tinyworld import run
 from lmtutor.records.recording import unit, units
 from lmtutor.tinyworld import probes, world as tw
@@ -33,28 +35,16 @@ FORMS = {  # words around a question of Tiny World; documents have the first, an
 GLOSS = "the zorvan word for N is X ."
 
 
-def repeated(ids: np.ndarray, n: int = 4) -> np.ndarray:
-    """For each text the share of its n-grams that stood earlier in the same text: (B,) for ids (B, T)."""
-    ids = _enough(ids, n)
-    return np.array([1 - len(set(grams)) / len(grams) for grams in map(lambda row: _ngrams(row, n), ids)])
-
-
 def new_to(ids: np.ndarray, stream: np.ndarray, n: int = 8) -> np.ndarray:
     """For each text the share of its n-grams that stand nowhere in `stream` (N,): (B,) for ids (B, T)."""
-    ids = _enough(ids, n)
-    grams = [gram for row in ids for gram in _ngrams(row, n)]
-    return 1 - probes.ngrams_in(np.asarray(stream), grams).reshape(len(ids), -1).mean(axis=1)
+    grams = ngrams(ids, n)
+    return 1 - probes.ngrams_in(np.asarray(stream), grams.reshape(-1, n)).reshape(len(grams), -1).mean(axis=1)
 
 
-def _enough(ids, n):
-    ids = np.asarray(ids)
-    if ids.ndim != 2 or ids.shape[1] < n:
-        raise DataError(f"texts of shape {ids.shape} hold no {n}-gram each; give (B, T) with T >= {n}")
-    return ids
-
-
-def _ngrams(row, n):
-    return [tuple(row[i : i + n].tolist()) for i in range(len(row) - n + 1)]
+def surprise(model, prompts: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """What a model pays for texts after prompts: mean of -log p in nats per token, (B,), for ids (B, P) and (B, T)."""
+    losses = token_losses(model, np.concatenate([prompts, texts], axis=1), last=texts.shape[1], batch_size=20)
+    return torch.from_numpy(losses).mean(1).numpy()
 
 
 # Tiny World -------------------------------------------------------------------------------------------------------
@@ -65,18 +55,16 @@ def questions_in_form(world: tw.World, form: str) -> probes.Probe:
     if form not in FORMS:
         raise ConfigError(f"there is no form {form!r}; use one of {', '.join(FORMS)}")
     before, after = (marks.split() for marks in FORMS[form])
-    values = {"city": world.cities, "job": tw.JOBS, "food": tw.FOODS, "color": tw.COLORS}
     people = [p for p in world.people if p in set(world.asked_people)]
     items = [
-        ([*before, *tw.question(person, asked)[2:-2], *after], tw.answer_to(world, person, asked), values[asked])
+        ([*before, *tw.question(person, asked)[2:-2], *after], tw.answer_to(world, person, asked), world.values[asked])
         for person in people for asked in tw.ATTRIBUTES
     ]
-    index = {w: i for i, w in enumerate(world.words)}
     return probes.Probe(
         form,
-        [[index[w] for w in (tw.EOS, *prompt)] for prompt, _, _ in items],
-        np.array([index[answer] for _, answer, _ in items]),
-        [[index[w] for w in choices] for _, _, choices in items],
+        [world.ids((tw.EOS, *prompt)) for prompt, _, _ in items],
+        np.array([world.index[answer] for _, answer, _ in items]),
+        [world.ids(choices) for _, _, choices in items],
         float(np.mean([1 / len(choices) for _, _, choices in items])),
         free=True,
     )
@@ -118,8 +106,7 @@ def gloss(world: tw.World, noun: str, foreign: str | None = None) -> list[str]:
 
 def translate(model, world: tw.World, prompts: Sequence[Sequence[str]]) -> list[list[str]]:
     """Greedy translations: the words written after each prompt, up to and without the full stop."""
-    index = {w: i for i, w in enumerate(world.words)}
-    written = by_length(model, [[index[w] for w in (tw.EOS, *prompt)] for prompt in prompts], 6)
+    written = by_length(model, [world.ids((tw.EOS, *prompt)) for prompt in prompts], 6)
     texts = [[world.words[token] for token in row] for row in written]
     return [words[: words.index(".")] if "." in words else words for words in texts]
 
@@ -280,7 +267,7 @@ def llm_texts(
     *, seeds: Sequence[int], decoders: Sequence[str], n_prompts: int, n_prompt: int, n_tokens: int, model: str, dtype: str
 ) -> dict:
     """A real model writes on after the beginnings of the same articles, without a chat template."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|endoftext|>")]
     prompts, truth = beginnings(tokenizer, read_news().texts["test"], n_prompt, n_tokens, n_prompts)
     chosen = {name: DECODERS[name] for name in decoders}
@@ -289,7 +276,7 @@ def llm_texts(
 
 def llm_answers(*, seeds: Sequence[int], n_questions: int, max_new_tokens: int, model: str, dtype: str) -> dict:
     """Held-out questions put to a real model in each form: what it writes, whether it stops. Greedy, so one seed."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     asked = held_out_questions(n_questions)
     given = {
         form: unit(form, answers, llm, tokenizer, [as_prompt(tokenizer, row["question"], form) for row in asked],
@@ -329,5 +316,5 @@ def moods(model, tokenizer, items: Sequence) -> dict[str, dict]:
 
 def llm_reviews(*, seeds: Sequence[int], skip: int, model: str, dtype: str) -> dict:
     """The mood of reviews of the test part from `skip` on; nothing is drawn, so one seed."""
-    llm, tokenizer = model_to_record(model, dtype)
+    llm, tokenizer = load_llm(model, dtype=dtype)
     return moods(llm, tokenizer, review_task().test[skip:])

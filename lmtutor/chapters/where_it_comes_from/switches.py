@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lmtutor.errors import ConfigError
-from lmtutor.models.losses import losses
+from lmtutor.models.losses import token_losses
 from lmtutor.models.tokens import pack
 from lmtutor.models.transformer import TinyConfig, build
 from lmtutor.records.files import as_digits
@@ -43,8 +43,7 @@ def labelled_documents(world: tw.World, *, seed: int, n: int = 200) -> np.ndarra
     Their classes are pairs from training and each document draws its two label words anew, whatever text a model has
     read; so all models are asked the same.
     """
-    index = {w: i for i, w in enumerate(world.words)}
-    draws = tw.Draws(np.random.SeedSequence(seed, spawn_key=(12, 0)))
+    draws = tw.draws_of(seed, tw.STREAM_LABELLED, 0)
     rows = []
     for _ in range(n):
         sides = [world.classes[name] for name in draws.choice(world.train_pairs)]
@@ -53,13 +52,13 @@ def labelled_documents(world: tw.World, *, seed: int, n: int = 200) -> np.ndarra
         for _ in range(N_LABELS):
             side = int(draws.uniform() < 0.5)
             words += [draws.choice(sides[side]), labels[side], ";"]
-        rows.append([index[w] for w in words])
+        rows.append(world.ids(words))
     return np.array(rows)
 
 
 def label_losses(model, documents: np.ndarray) -> np.ndarray:
     """Loss of the first, second, ... label of each of `labelled_documents`: (n, N_LABELS) nats."""
-    return losses(model, documents)[:, 1::3]  # <eos> item LABEL ; item LABEL ;
+    return token_losses(model, documents).astype(float)[:, 1::3]  # <eos> item LABEL ; item LABEL ;
 
 
 @torch.inference_mode()
@@ -79,11 +78,10 @@ def looks_at_right_labels(model, probe: probes.Probe) -> np.ndarray:
 
 def label_in_the_weights(world: tw.World) -> probes.Probe:
     """No demonstration at all: which label word belongs to an item's class, where labels are fixed for good?"""
-    index = {w: i for i, w in enumerate(world.words)}
-    labels = sorted(index[label] for label in world.fixed_label.values())
+    labels = sorted(world.index[label] for label in world.fixed_label.values())
     items = [(item, label) for name, label in sorted(world.fixed_label.items()) for item in world.classes[name]]
-    return probes.Probe("label_in_the_weights", [[index[tw.EOS], index[item]] for item, _ in items],
-                        np.array([index[label] for _, label in items]), [labels] * len(items), 1 / len(labels))
+    return probes.Probe("label_in_the_weights", [[world.index[tw.EOS], world.index[item]] for item, _ in items],
+                        np.array([world.index[label] for _, label in items]), [labels] * len(items), 1 / len(labels))
 
 
 def learn(seed: int, off: str, steps: int, checks: Sequence[int], *, world: tw.World | None = None) -> tuple:
@@ -117,7 +115,7 @@ def learn(seed: int, off: str, steps: int, checks: Sequence[int], *, world: tw.W
     documents = labelled_documents(world, seed=ASKED)
 
     def check(model, step):
-        results, places = probes.run(model, icl), losses(model, fresh).mean(0)
+        results, places = probes.run(model, icl), token_losses(model, fresh).astype(float).mean(0)
         return {
             "forced": {task: round(float(results[task].forced.mean()), 4) for task in TASKS},
             "free": {task: round(float(results[task].free.mean()), 4) for task in TASKS},
@@ -160,9 +158,8 @@ def with_known_words(world: tw.World, probe: probes.Probe) -> probes.Probe:
     New label words and `;` stand in lists only. Zorvan words stand in translations, so a model that read only sentences
     knows them too, and no list ever used them as labels.
     """
-    index = {w: i for i, w in enumerate(world.words)}
-    known = {index[label]: index[word] for label, word in zip(world.new_labels, sorted(world.zorvan.values()))}
-    spoken = known | {index[";"]: index["."]}
+    known = {world.index[label]: world.index[word] for label, word in zip(world.new_labels, sorted(world.zorvan.values()))}
+    spoken = known | {world.index[";"]: world.index["."]}
     return probes.Probe(
         "known_words", [[spoken.get(token, token) for token in prompt] for prompt in probe.prompts],
         np.array([known[int(answer)] for answer in probe.answers]),
