@@ -22,7 +22,7 @@ from lmtutor.records.table import EXPERIMENTS, experiment
 class Record:
     """One recorded run."""
 
-    name: str
+    name: str  # "<chapter>/<name>", from where its file lies: a chapter that is split moves its records and edits none
     config: dict[str, Any]
     seeds: list[int]
     seconds: float
@@ -32,10 +32,10 @@ class Record:
     parts: dict[str, str]  # own hash of each definition, file and record that it stands on -> its name
     results: dict[str, Any]
     carried: list[dict[str, Any]] = field(default_factory=list)  # over to code that gives the same, see `lmtutor.records.carry`
-    checksum: str = ""  # of all of the above, so that an edit by hand shows
+    checksum: str = ""  # of all of the above but the name, so that an edit by hand shows
 
     def digest(self) -> str:
-        return digest(json.dumps(dataclasses.asdict(self) | {"checksum": ""}, sort_keys=True))
+        return digest(json.dumps(dataclasses.asdict(self) | {"checksum": "", "name": ""}, sort_keys=True))
 
 
 def load(name: str, *, folder: str | Path | None = None) -> Record:
@@ -48,7 +48,7 @@ def load(name: str, *, folder: str | Path | None = None) -> Record:
     path = path_of(name, Path(folder or CHAPTERS))
     remedy = f"make it with `lmtutor record {name}`"
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant))
+        return Record(**(json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant) | {"name": name}))
     except FileNotFoundError:
         known = ", ".join(EXPERIMENTS) or "none"
         raise DataError(f"there is no record of {name!r}; {remedy}, or choose one of: {known}") from None
