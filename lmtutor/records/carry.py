@@ -1,10 +1,11 @@
 """Carry a record over to code that was rewritten and computes the same: old and new on one small sample, byte for byte.
 
 A record that takes an hour need not be made anew because a loop was written in one place instead of two. The experiment declares a
-small sample in its table: seeds, other settings, and constants of the package that are smaller there, such as a number of steps. It is run by the code of a commit at which the record was fresh, and by the code that is here, on one
-machine, with the same threads and libraries. If a single bit differs, or if the sample did not run every definition that changed,
-the record is not carried. A sample shows agreement where it ran: not at other sizes, in branches it missed, at later steps. So a
-record is carried twice at most between full recordings, and what was carried is listed apart.
+small sample in its table: seeds, other settings, and constants of the package that are smaller there, such as a number of steps. It
+is run by the code of a commit at which the record was fresh, and by the code that is here, on one machine, with the same threads and
+libraries. If a single bit differs, or if the sample did not run every definition that changed, the record is not carried. A sample
+shows agreement where it ran: not at other sizes, in branches it missed, at later steps. So a record is carried twice at most between
+full recordings, and what was carried is listed apart.
 """
 
 from __future__ import annotations

@@ -80,9 +80,9 @@ def fit_update(model: nn.Module, world: tw.World, tasks: Sequence[str], *, lr: f
     PeftModel    the model with the update, which `lora.detach` takes off and `lora.save` writes
     """
     shown = [example for task in tasks for example in drawn(world, task, N_TAUGHT, seed=seed)]
-    rows = sft.example_rows([(world.ids(prompt), [world.index[answer]]) for prompt, answer in shown])
+    taught = sft.example_rows([(world.ids(prompt), [world.index[answer]]) for prompt, answer in shown])
     adapted = lora.adapt(model, rank=RANK, alpha=2 * RANK, seed=seed, name=name)
-    sft.fine_tune(model, rows, lr=lr, steps=ADAPTER_STEPS, seed=seed, dtype="float32")
+    sft.fine_tune(model, taught, lr=lr, steps=ADAPTER_STEPS, seed=seed, dtype="float32")
     return adapted
 
 

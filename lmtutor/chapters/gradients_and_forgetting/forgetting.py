@@ -90,8 +90,8 @@ def _reviews(seed):
 def _people(world, seed):
     people, draws = new_people(world, N_PEOPLE, seed=seed), tw.draws_of(seed, tw.STREAM_BIOGRAPHIES)
     texts = [biography(person, facts, draws) for person, facts in people.items() for _ in range(N_BIOS)]
-    rows = sft.example_rows([([world.index[tw.EOS]], world.ids(words)) for words in texts])
-    return Lesson("people", rows, asked_about(world, people, "people"), "free")
+    told = sft.example_rows([([world.index[tw.EOS]], world.ids(words)) for words in texts])
+    return Lesson("people", told, asked_about(world, people, "people"), "free")
 
 
 @torch.no_grad()
@@ -149,6 +149,14 @@ def _head(world, part, lr, seed):
     return {"right": as_digits(right), "loss": round(float(np.mean(history.loss[-10:])), 5), "seconds": round(history.seconds, 1)}
 
 
+FIELDS = ("lesson", "way", "lr", "seed")
+
+
+def learned(row: dict) -> float:
+    """Share of the new questions that are right; nothing where the training ran away."""
+    return from_digits(row["right"]).mean() if "right" in row else 0.0
+
+
 @depends_on("tinyworld/checkpoints/released/checkpoints/*.safetensors")
 def ways(*, seeds: Sequence[int], tuning_seeds: Sequence[int], lessons: Sequence[str]) -> dict:
     """The record: every way at every learning rate on tuning seeds (dev reviews, other people); then the best of
@@ -160,14 +168,6 @@ def ways(*, seeds: Sequence[int], tuning_seeds: Sequence[int], lessons: Sequence
     before = probes.run(model, reported_probes(world.seed))
     return {"before": {k: round(r.accuracy, 4) for k, r in before.items()}, "grid": grid,
             "runs": rows(one_run, FIELDS, [(name, way, lr, s, "test") for (name, way), lr in best.items() for s in seeds])}
-
-
-FIELDS = ("lesson", "way", "lr", "seed")
-
-
-def learned(row: dict) -> float:
-    """Share of the new questions that are right; nothing where the training ran away."""
-    return from_digits(row["right"]).mean() if "right" in row else 0.0
 
 
 # The second reading: rates chosen with restraint ---------------------------------------------------------------------

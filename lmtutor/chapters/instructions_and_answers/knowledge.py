@@ -46,13 +46,13 @@ def learn_format(start: str, n: int, ask_prompt: bool, lr: float, seed: int, par
     if start == "random":
         model = build(TinyConfig(**metrics()["model"]), seed=1000 + seed)
     turns, _ = chats(world, people_of(world, "train"))
-    chosen = np.random.default_rng(seed).permutation(len(turns))[:n]
+    shown = np.random.default_rng(seed).permutation(len(turns))[:n]
     asked, attributes = chats(world, people_of(world, part))
     if n:
-        rows = sft.example_rows(ids_of(world, [turns[i] for i in chosen]), ask_prompt=ask_prompt)
-        sft.fine_tune(model, rows, lr=lr, steps=FORMAT_STEPS if start == "released" else SCRATCH_STEPS, seed=seed)
-    practised = [turns[i] for i in chosen] or turns
-    about = [tw.ATTRIBUTES[i % len(tw.ATTRIBUTES)] for i in chosen] or [a for _ in turns[::4] for a in tw.ATTRIBUTES]
+        taught = sft.example_rows(ids_of(world, [turns[i] for i in shown]), ask_prompt=ask_prompt)
+        sft.fine_tune(model, taught, lr=lr, steps=FORMAT_STEPS if start == "released" else SCRATCH_STEPS, seed=seed)
+    practised = [turns[i] for i in shown] or turns
+    about = [tw.ATTRIBUTES[i % len(tw.ATTRIBUTES)] for i in shown] or [a for _ in turns[::4] for a in tw.ATTRIBUTES]
     answers = sft.held_out_loss(model, sft.example_rows(ids_of(world, asked)))
     return {"right": free_answers(model, as_probe(world, asked, attributes)),
             "practised": free_answers(model, as_probe(world, practised, about)), "loss": round(float(answers.mean()), 4),
@@ -151,16 +151,16 @@ def store_and_ask(wordings: int, shuffled: bool, mixed: bool, seed: int, rates: 
     def asked(model, part):
         return free_answers(model, as_probe(world, *turns(part)))
 
-    chosen = None
+    best_rate = None
     if not mixed:
-        rows, tried = sft.example_rows(ids_of(world, turns("train")[0])), {}
+        taught, tried = sft.example_rows(ids_of(world, turns("train")[0])), {}
         for rate in rates:
             tuned = copy.deepcopy(model)
-            sft.fine_tune(tuned, rows, lr=rate, steps=STORAGE_SFT_STEPS, seed=seed)
+            sft.fine_tune(tuned, taught, lr=rate, steps=STORAGE_SFT_STEPS, seed=seed)
             tried[rate] = (from_digits(asked(tuned, "dev")).mean(), tuned)
-        chosen = max(tried, key=lambda rate: tried[rate][0])
-        model = tried[chosen][1]
-    return found | {"lr": chosen, "practised": asked(model, "train"), "others": asked(model, "test")}
+        best_rate = max(tried, key=lambda rate: tried[rate][0])
+        model = tried[best_rate][1]
+    return found | {"lr": best_rate, "practised": asked(model, "train"), "others": asked(model, "test")}
 
 
 @torch.inference_mode()
