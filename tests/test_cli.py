@@ -20,6 +20,7 @@ from lmtutor.models import llm
 from lmtutor.pretrain import tinyworld
 from lmtutor.records import recording, store, table
 from lmtutor.records.table import Experiment
+from lmtutor.tinyworld.released import SHIPPED
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_version(run):
     assert run("--version") == (0, f"lmtutor {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["", "doctor", "fetch", "pretrain", "record"])
+@pytest.mark.parametrize("command", ["", "doctor", "fetch", "pretrain", "live", "record"])
 def test_every_command_has_help_with_an_example(run, command):
     code, out, _ = run(*command.split(), "--help")
     assert code == 0 and "Usage: lmtutor" in out
@@ -104,6 +105,7 @@ def test_the_oldest_python_is_that_of_the_project():
 # --- doctor ---
 
 
+@pytest.mark.long
 def test_doctor_finds_everything_here(run):
     code, out, _ = run("doctor")
     assert (code, out.splitlines()[-1]) == (0, "all is well")
@@ -140,6 +142,7 @@ def test_doctor_expects_the_minutes_that_were_measured(tmp_path, monkeypatch):
 # --- fetch ---
 
 
+@pytest.mark.long
 def test_fetch_and_its_check_where_all_is_here(run):
     code, out, _ = run("fetch")
     assert code == 0 and len(out.splitlines()) == len(assets.ASSETS) + 1
@@ -285,3 +288,21 @@ def test_record_of_nothing_of_both_and_of_an_unknown_name(run, experiments, monk
     )
     code, _, err = run("record", "three")
     assert code == 2 and err.startswith("error: no experiment is called 'three'") and experiments == []
+
+
+# --- live ---
+
+
+def test_live_writes_a_page_that_opens_by_itself(run, tmp_path):
+    code, out, _ = run("live", "--folder", SHIPPED / "one_layer", "--out", tmp_path / "page")
+    assert code == 0 and f"open {tmp_path / 'page' / 'index.html'}" in out
+    assert (tmp_path / "page/weights-main.js").exists()
+
+
+def test_live_tells_in_one_line_what_is_wrong(run, tmp_path):
+    assert run("live", "--out", tmp_path)[::2] == (2, f"error: {tmp_path} exists; choose another folder or delete it\n")
+    code, _, said = run("live", "--folder", tmp_path, "--out", tmp_path / "page")
+    assert code == 2 and said.count("\n") == 1 and "make it with `lmtutor pretrain tinyworld" in said
+    (tmp_path / "file").write_text("")
+    code, _, said = run("live", "--folder", SHIPPED / "one_layer", "--out", tmp_path / "file" / "page")
+    assert code == 2 and "cannot be written" in said

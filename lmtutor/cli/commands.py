@@ -1,4 +1,4 @@
-"""The command line: `lmtutor doctor`, `fetch`, `pretrain`, `record`."""
+"""The command line: `lmtutor doctor`, `fetch`, `pretrain`, `live`, `record`."""
 
 from __future__ import annotations
 
@@ -168,6 +168,25 @@ def pretrain(
         )
         for name, value in metrics["probes"].items():
             print(f"  {name:24} {value:.2f}")
+
+
+@app.command(epilog="Examples: `lmtutor live --out page`, `lmtutor live --folder runs/0 --out page`")
+def live(
+    out: Annotated[Path, typer.Option(help="Folder for the page; it must not exist.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="A run made by `lmtutor pretrain tinyworld --out`; default: the released run, with its contrasts.")
+    ] = None,
+) -> None:
+    """Write a page in which a Tiny World model runs live, in the browser: its training, questions, demonstrations and heads.
+
+    The page opens from the disk, asks no other host for anything and can be given away as a folder.
+    """
+    from lmtutor.tinyworld.export import export
+
+    if out.exists():
+        raise ConfigError(f"{out} exists; choose another folder or delete it")
+    sizes = export(folder, out, digits=2)
+    print(f"{sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} files; open {out / 'index.html'}")
 
 
 @app.command(
