@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run notebooks on a fresh kernel and store them with their outputs, seconds and peak memory.
 
-    python notebooks/run.py            every chapter and solution
+    python notebooks/run.py            every chapter, what goes deeper, every solution
     python notebooks/run.py 03 11      those whose names begin so
     python notebooks/run.py --sync     only rewrite the first cells, after the address in _config.yml has changed
 
@@ -26,6 +26,9 @@ FOLDER = Path(__file__).resolve().parent
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 MEASURED = re.compile(r"(<!-- measured -->).*?(<!-- /measured -->)", re.S)
 BAR = re.compile(r"\r|\d+%\||\bit/s\b|\x1b\[A")  # what a progress bar leaves behind
+BOUND = re.compile(r"(<!-- =([a-z][a-z0-9_]*) -->)(.*?)(<!-- / -->)", re.S)  # a number in the prose, see `classroom.notebook.number`
+PRINTED = re.compile(r"^([a-z][a-z0-9_]*) = (.*?)(?: \(this run\))?$", re.M)
+TITLE = "# @title "  # with which a folded cell begins: Colab shows it in the cell's place
 RANDOM_ID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4,12})*")
 
 
@@ -50,19 +53,77 @@ def first_cell(url: str, branch: str) -> str:
     )
 
 
+def own_part(source: str) -> str:
+    """What a notebook's first cell does after the part that all have."""
+    return source[found.end() :] if (found := re.search(r"%pip install .*", source)) else ""
+
+
 def find(names: list[str]) -> list[Path]:
-    """Chapters and solutions in reading order; with names, those that begin with one of them."""
-    paths = sorted(FOLDER.glob("*.ipynb")) + sorted(FOLDER.glob("solutions/*.ipynb"))
+    """Chapters, what goes deeper and solutions, in reading order; with names, those that begin with one of them."""
+    paths = [path for folder in (".", "deeper", "solutions") for path in sorted((FOLDER / folder).glob("*.ipynb"))]
     chosen = [p for p in paths if not names or p.name.startswith(tuple(names))]
     if not chosen:
         raise SystemExit(f"no notebook begins with {' or '.join(names)}; there are {', '.join(p.stem for p in paths)}")
     return chosen
 
 
+def fold(cell: nbformat.NotebookNode) -> None:
+    """What a cell tagged `fold` needs in the book, in JupyterLab and on Colab; with `numbers` its output is folded away too.
+
+    The book shows the output and the code on demand; of numbers, which stand in the prose, nothing.
+    """
+    tags = [tag for tag in cell.metadata.get("tags", []) if tag not in ("hide-input", "remove-cell")]
+    folded, numbers = "fold" in tags or "numbers" in tags, "numbers" in tags
+    tags += ["remove-cell"] if numbers else ["hide-input"] if folded else []
+    wanted = {"tags": tags or None, "jupyter": ({"source_hidden": True} | ({"outputs_hidden": True} if numbers else {})) if folded else None,
+              "cellView": "form" if folded else None}
+    for name, value in wanted.items():
+        cell.metadata.pop(name, None)
+        if value:
+            cell.metadata[name] = value
+
+
+def numbers(book: nbformat.NotebookNode) -> dict[str, str]:
+    """The numbers that a notebook's cells tagged `numbers` printed: {key: value}."""
+    found: dict[str, str] = {}
+    for cell in book.cells:
+        if "numbers" in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                for key, value in PRINTED.findall(output.get("text", "")):
+                    if found.setdefault(key, value) != value:
+                        raise NotStored(f"two numbers are called {key}: {found[key]} and {value}")
+    return found
+
+
+def bind(book: nbformat.NotebookNode) -> None:
+    """Write the numbers into the prose where it asks for them."""
+    known = numbers(book)
+
+    def filled(match):
+        if match[2] not in known:
+            raise NotStored(f"the prose asks for {match[2]!r}; bound are {', '.join(known) or 'none'}")
+        return f"{match[1]}{known[match[2]]}{match[4]}"
+
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            cell.source = BOUND.sub(filled, cell.source)
+
+
+def describe(book: nbformat.NotebookNode) -> None:
+    """Give a drawing's cell the drawing's own words, which stand beside it, as the picture's alt text in the book."""
+    for cell in book.cells:
+        for output in cell.get("outputs", []):
+            words = output.get("data", {}).get("text/plain", "")
+            if "image/svg+xml" in output.get("data", {}) and not words.startswith("<"):
+                cell.metadata["mystnb"] = {"image": {"alt": words}}
+
+
 def tidy(book: nbformat.NotebookNode) -> None:
-    """Bring the first cell, the cells' ids and the metadata into the form that the tests ask for."""
+    """Bring the first cell, the folding, the cells' ids and the metadata into the form that the tests ask for."""
     code = [cell for cell in book.cells if cell.cell_type == "code"]
-    code[0].source, code[0].id = first_cell(*address()), "install"
+    code[0].source, code[0].id = first_cell(*address()) + own_part(code[0].source), "install"
+    for cell in code:
+        fold(cell)
     for place, cell in enumerate(book.cells):
         if RANDOM_ID.fullmatch(cell.get("id", "0" * 8)) or re.fullmatch(r"(code|markdown)-\d+", cell.id):
             cell.id = f"{cell.cell_type}-{place:02d}"
@@ -136,10 +197,11 @@ def in_words(seconds: float, peak_mb: float) -> str:
 
 
 def note_measures(book: nbformat.NotebookNode, seconds: float, peak_mb: float) -> None:
-    """Keep the measures in the notebook's metadata and fill the opening box from them."""
+    """Keep the measures in the notebook's metadata and fill the line that asks for them."""
     book.metadata["lmtutor"] = {"seconds": math.ceil(seconds), "peak_mb": math.ceil(peak_mb / 10) * 10}
-    opening = book.cells[0]
-    opening.source = MEASURED.sub(rf"\g<1>about {in_words(**book.metadata['lmtutor'])}\g<2>", opening.source)
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            cell.source = MEASURED.sub(rf"\g<1>about {in_words(**book.metadata['lmtutor'])}\g<2>", cell.source)
 
 
 def store(book: nbformat.NotebookNode, path: Path) -> None:
@@ -164,6 +226,8 @@ def main() -> int:
                 measures = execute(book, path)
                 refuse_noise(book, path)
                 note_measures(book, *measures)
+                describe(book)
+                bind(book)
             store(book, path)
             if not args.sync:
                 print(f"{path.stem}: stored, {in_words(**book.metadata['lmtutor'])}")

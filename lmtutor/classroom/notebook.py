@@ -14,7 +14,7 @@ from typing import Any
 from lmtutor import runtime
 from lmtutor.classroom import plots
 from lmtutor.errors import ConfigError
-from lmtutor.measure.stats import Interval
+from lmtutor.measure.stats import Interval, in_words
 
 
 def setup(chapter: str) -> None:
@@ -71,6 +71,34 @@ def glue(key: str, value: str | int | Interval) -> None:
     except ImportError:
         return
     book_glue(key, value if isinstance(value, int) else str(value), display=False)
+
+
+def number(key: str, value: str | int | Interval, *, live: bool = False) -> None:
+    """Bind a number: where the notebook's Markdown says `<!-- =key -->...<!-- / -->`, `notebooks/run.py` writes this value.
+
+    It prints `key = value`, so the cell belongs folded. `live`: this run measured it, another machine may measure otherwise.
+
+    Raises
+    ------
+    ConfigError    a key that is no word, or a float: round it first, since a stored notebook is compared to the last digit
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+        raise ConfigError(f"the key {key!r} is no word of small letters, digits and _; give one such as 'lora_accuracy'")
+    if not isinstance(value, (str, int, Interval)):
+        raise ConfigError(f"number({key!r}) got a {type(value).__name__}; round it first: number({key!r}, f'{{value:.0%}}')")
+    text = in_words(value) if isinstance(value, Interval) else f"{value:,}" if isinstance(value, int) else value
+    print(f"{key} = {text}" + " (this run)" * live)
+
+
+def holds(what: str, condition: Any) -> None:
+    """Guard a sentence: silent while it is true; where it no longer is, the notebook stops.
+
+    Raises
+    ------
+    AssertionError    the sentence is not true any more: rewrite it
+    """
+    if not condition:
+        raise AssertionError(f"no longer true: {what}; look at the results and rewrite the sentence")
 
 
 def show_source(thing: Any, *, doc: bool = True) -> None:

@@ -19,7 +19,7 @@ COLOURS = ("#135bec", "#ec6f0c", "#0ea496", "#9d83d9", "#a24c2b")
 
 
 def use_style(salt: str = "lmtutor") -> None:
-    """Set matplotlib to the book's style, and a notebook's figures to SVG that is the same on every run.
+    """Set matplotlib to the book's style, and a notebook's figures to SVG that is the same on every run, with a PNG beside it.
 
     Figures are transparent and their text is mid-grey, so that one file serves the light and the dark theme.
     `salt` makes the element ids of one chapter differ from those of another.
@@ -55,7 +55,8 @@ def use_style(salt: str = "lmtutor") -> None:
     except ImportError:  # a plain Python without notebooks
         return
     if get_ipython() is not None:
-        set_matplotlib_formats("svg", metadata={"Date": None})
+        # PNG beside it: a notebook that is not trusted, as every fresh copy is, shows no SVG
+        set_matplotlib_formats("svg", "png", metadata={"Date": None})
 
 
 def chance_line(ax: Axes, y: float, label: str = "chance", *, below: bool = False) -> None:
@@ -109,10 +110,11 @@ def label_lines(ax: Axes) -> None:
     ends = [line.get_xydata()[-1] for line in lines]
     heights = np.array([ax.transData.transform(end)[1] for end in ends])  # pixels
     gap = 1.3 * ax.figure.dpi / 72 * 9  # of one line of small text
+    tall = [1 + line.get_label().count("\n") for line in lines]
     order = np.argsort(heights, kind="stable")
     for _ in range(100):  # push neighbours apart until none overlap
         for below, above in zip(order, order[1:]):
-            overlap = max(0.0, gap - (heights[above] - heights[below]))
+            overlap = max(0.0, gap * (tall[below] + tall[above]) / 2 - (heights[above] - heights[below]))
             heights[[below, above]] += -overlap / 2, overlap / 2
     for line, (x, _), height in zip(lines, ends, heights):
         y = ax.transData.inverted().transform((0, height))[1]

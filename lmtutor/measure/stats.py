@@ -51,6 +51,12 @@ def quantity(value: float, unit: str, digits: int = 0) -> str:
     return f"{number(value, unit, digits)}{'' if unit == '%' else ' '}{unit}".rstrip()
 
 
+def in_words(interval: Interval, digits: int = 0) -> str:
+    """An interval as a sentence says it: 89% (84 to 93), +12 points (8 to 16); `digits` more than usual."""
+    low, high = (number(value, interval.unit, digits).lstrip("+") for value in (interval.low, interval.high))
+    return f"{quantity(interval.estimate, interval.unit, digits)} ({low} to {high})".replace("-", "\u2212")
+
+
 def wilson(correct: int | Sequence[bool] | np.ndarray, n: int | None = None, level: float = 0.95) -> Interval:
     """Wilson's interval of one accuracy, which stays inside 0 to 1 where the usual plus-minus does not.
 
