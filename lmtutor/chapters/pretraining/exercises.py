@@ -5,23 +5,38 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lmtutor.classroom.exercises import Exercise, checker, number
+from lmtutor.classroom.exercises import Checker, Exercise, checker
 
 
-def seeds_with_free_answers() -> int:
-    """On how many recorded seeds the free answer ends at 90 % or more."""
-    from lmtutor.records.store import load
+def untrained_loss(answer: Any) -> bool | str:
+    """A function from the size of a vocabulary to the loss of a model that knows nothing."""
+    if not callable(answer):
+        return "give the function itself, not its value: first_loss = lambda n_words: ..."
+    for size in (701, 5000):
+        loss = float(answer(size))
+        if math.isclose(loss, math.log2(size), rel_tol=1e-3):
+            return "that is in bits; the chapter's logarithm is the natural one, math.log"
+        if math.isclose(loss, 1 / size, rel_tol=1e-3):
+            return "that is each word's probability; the loss is minus its logarithm"
+        if not math.isclose(loss, math.log(size), rel_tol=1e-3):
+            return f"for {size:,} words it says {loss:.2f}; each word has probability 1/{size:,}"
+    return True
 
-    recorded = [r for r in load("pretraining/seeds").results["runs"] if r["variant"] == "released"]
-    return sum(r["probes"]["icl8_new_labels_free"] >= 0.9 for r in recorded)
 
+def one_layer(answer: Any) -> bool | str:
+    """A model of one layer, trained on the text of seed 10's world: does it learn from eight examples?"""
+    from lmtutor.tinyworld import probes, world as tw
+    from lmtutor.tinyworld.released import REPORTED
 
-def one_layer_accuracy() -> float:
-    """What the recorded one-layer runs reach on average."""
-    from lmtutor.records.store import load
-
-    recorded = [r for r in load("pretraining/seeds").results["runs"] if r["variant"] == "one_layer"]
-    return sum(r["probes"]["icl8_new_labels"] for r in recorded) / len(recorded)
+    if not hasattr(answer, "config"):
+        return "give the model that you trained"
+    if answer.config.num_hidden_layers != 1:
+        return f"it has {answer.config.num_hidden_layers} layers; build(TinyConfig(vocab_size=len(world.words), num_hidden_layers=1), seed=SEED)"
+    asked = probes.build(tw.World(seed=10), seed=REPORTED)
+    right = {name: result.accuracy for name, result in probes.run(answer, {name: asked[name] for name in ("grammar", "icl8_new_labels")}).items()}
+    if right["grammar"] < 0.8:
+        return f"it is right on {right['grammar']:.0%} of the grammar questions: train it on all rows first, as the chapter does"
+    return right["icl8_new_labels"] > 0.85 or f"after eight examples it is right on {right['icl8_new_labels']:.0%}; all 700 steps make it look back"
 
 
 def own_probe(answer: Any) -> bool | str:
@@ -47,21 +62,14 @@ def own_probe(answer: Any) -> bool | str:
 
 EXERCISES = [
     Exercise(
-        3, "What is the loss of an untrained model with 5,000 words?",
-        number(math.log(5000), within=0.01),
-        "every word has probability 1/5000, and the loss is minus the logarithm of that",
-        "the natural logarithm of the vocabulary size: what a model that knows nothing pays for each word",
+        1, "What does a model that knows nothing pay for a word?", Checker(untrained_loss, "a function"),
+        "every word has probability 1/n, and the loss is minus the logarithm of that",
+        "the logarithm of the vocabulary's size: the loss of every training run begins there, or something is wrong",
     ),
     Exercise(
-        5, "On how many of the recorded seeds does the free answer end at 90% or more?",
-        number(seeds_with_free_answers, within=0),
-        "count over released: r['probes']['icl8_new_labels_free'] >= 0.9",
-        "to pick the right one of two labels is easier than to say it among all words: report which rule you used",
-    ),
-    Exercise(
-        10, "What does one layer reach with 8 shots and new labels?", number(one_layer_accuracy, within=0.12),
-        "build(TinyConfig(vocab_size=len(world.words), num_hidden_layers=1), seed=SEED), then train as in the chapter",
-        "compare it with chance, 50%: that answers whether smearing can stand in for a second layer here",
+        10, "Does one layer learn from eight examples?", Checker(one_layer, "a model"),
+        "build it with one layer, then train(model, rows.numpy(), TrainConfig(), seed=SEED)",
+        "one layer is enough here, since a label stands right behind its item: reach, not depth, was what it needed",
     ),
     Exercise(
         20, "Write a probe of something that the text never says outright", own_probe,
