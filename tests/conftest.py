@@ -1,6 +1,11 @@
-"""What several tests share: where things are, toy tasks, and toy models that have never learned anything."""
+"""What several tests share: where things are, the built book, a browser, toy tasks, and toy models that have never learned anything."""
 
+import importlib.util
+import os
+import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +14,75 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))  # for `import run`
 
+BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+CHROMIUM = os.environ.get("LMTUTOR_CHROMIUM") or shutil.which("chromium")
+AXE = importlib.util.find_spec("axe_playwright_python")
+needs_browser = [
+    pytest.mark.long,
+    pytest.mark.skipif(not importlib.util.find_spec("playwright"), reason="playwright is not installed: pip install playwright"),
+    pytest.mark.skipif(not CHROMIUM, reason="no browser: apt-get install chromium, or name one in LMTUTOR_CHROMIUM"),
+]
+needs_axe = pytest.mark.skipif(not AXE, reason="axe, which looks for barriers, is not installed: pip install axe-playwright-python")
+FIND_BARRIERS = """axe.run({ preload: false, rules: Object.fromEntries(axe.getRules(["experimental"]).map(({ ruleId }) => [ruleId, { enabled: true }])) })
+    .then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`)))"""
 TOY_WORDS = [*"<eos> N/A [MASK] topic : say what it is red blue warm cold".split(), *(f"w{i}" for i in range(40))]
+
+
+def build(out, config):
+    """Build every page without a warning; return the folder with the HTML."""
+    command = [*BOOK, ROOT, "--toc", ROOT / "book/_toc.yml", "--config", config,
+               "--path-output", out, "-W", "-n", "--keep-going", "-q"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "_build/html"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("book"), ROOT / "_config.yml")
+
+
+@pytest.fixture(scope="module")  # not longer: while it is there no other test in this process can run an event loop
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open pages; at the end they must have asked nothing but the disk, and complained of nothing."""
+    opened = []
+
+    def open_(path, *, slow=1, **settings):
+        page = browser.new_context(**settings).new_page()
+        page.asked, page.said = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("console", lambda message: page.said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        if slow > 1:
+            page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slow})
+        opened.append(page)
+        page.began = time.perf_counter()
+        page.goto(path.as_uri())
+        return page
+
+    yield open_
+    for page in opened:
+        assert not [url for url in page.asked if not url.startswith(("file:", "data:"))] and not page.said, (page.asked, page.said)
+        page.context.close()
+
+
+def barriers(page):
+    """What axe finds on a page, a line for each; none where axe is not installed."""
+    if not AXE:
+        return []
+    page.add_script_tag(path=Path(AXE.origin).parent / "axe.min.js")
+    return page.evaluate(FIND_BARRIERS)
 
 
 def toy_items(n, seed):

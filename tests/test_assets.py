@@ -110,6 +110,7 @@ def test_an_installed_wheel_is_used_where_it_is_and_not_imported(cache, tmp_path
     assert "could not be downloaded" in refusal(assets.fetch, TOY), "another version's file is not used"
 
 
+@pytest.mark.long
 def test_every_real_asset_is_in_place():
     """`lmtutor fetch` comes before the tests (make test does it); this reads every byte."""
     assert {status.name: status.state for status in assets.check()} == dict.fromkeys(assets.ASSETS, "ready")

@@ -4,19 +4,17 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import ROOT
+from conftest import BOOK, ROOT, build
 
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src",
          "object": "data", "input": "src"}
 RAW = re.compile(r"\{glue|\{(cite|term|doc|ref|numref|figure|chapters)\b|:::|<!-- made|Traceback \(most recent call last\)")
-BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
 
 
 def configuration():
@@ -24,21 +22,6 @@ def configuration():
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     config["sphinx"]["local_extensions"] = dict.fromkeys(config["sphinx"]["local_extensions"], str(ROOT / "book/_ext"))
     return config
-
-
-def build(out, config):
-    """Build every page without a warning; return the folder with the HTML."""
-    command = [*BOOK, ROOT, "--toc", ROOT / "book/_toc.yml", "--config", config,
-               "--path-output", out, "-W", "-n", "--keep-going", "-q"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out / "_build/html"
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("book"), ROOT / "_config.yml")
 
 
 @pytest.fixture(scope="session")
@@ -155,8 +138,19 @@ def test_internal_links_and_anchors_lead_somewhere(pages, site):
 
 
 def test_sizes(pages, site):
-    assert sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) <= 25e6
+    assert sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) <= 27e6
     assert max((site / name).stat().st_size for name in pages) <= 1e6
+
+
+def test_the_live_model_is_small_and_loaded_by_pages_that_show_it(pages, site):
+    files = list((site / "_static/live").iterdir())
+    assert 5e5 < sum(file.stat().st_size for file in files) <= 5.6e6 and not list(site.rglob("*.map"))
+    for name, soup in pages.items():
+        shown, loaded = soup.select(".tinylive"), [address for address in loads(soup) if "/live/" in address]
+        assert bool(shown) == any(address.endswith("live.js") for address in loaded), name
+        assert not [address for address in loaded if "weights" in address or "world" in address], name
+        assert all(place.select("noscript img[alt]") for place in shown), name
+    assert pages["book/talk.html"].select(".tinylive[data-stage=full]")
 
 
 def test_one_search_box_and_it_works_from_a_file(pages, site):
@@ -193,6 +187,7 @@ def test_without_an_address_no_button_leads_to_a_repository(pages):
         assert not [href for href in leads if external(href)], name
 
 
+@pytest.mark.long
 def test_with_an_address_the_buttons_are_right(addressed):
     path, page = "someone/lmtutor", sorted((ROOT / "notebooks").glob("*.ipynb"))[0].stem
     html = (addressed / f"notebooks/{page}.html").read_text(encoding="utf-8")

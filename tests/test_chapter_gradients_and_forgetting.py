@@ -19,6 +19,7 @@ def released():
     return model, world
 
 
+@pytest.mark.long
 def test_lessons_ask_about_what_they_did_not_show(released):
     _, world = released
     new = lesson(world, "moods", "test", seed=0)

@@ -122,6 +122,7 @@ def test_settings_are_tuned_on_other_prompts_and_reach_inside_the_grid():
     assert set(regression.predictors(0.0)) | {"ridge"} == set(regression.predictors(0.5))
 
 
+@pytest.mark.long
 def test_a_record_of_lines_in_miniature_holds_what_the_chapter_reads(monkeypatch):
     monkeypatch.setattr(regression, "N_TEST", 6)
     found = regression.learn(3, 0.0, 0, 0, 2)
@@ -307,6 +308,7 @@ def test_bad_worlds_and_kinds_are_refused():
 
 
 @pytest.mark.parametrize("kind", hmm.KINDS)
+@pytest.mark.long
 def test_models_learn_documents_and_answer_prompts(kind, monkeypatch):
     monkeypatch.setattr(hmm, "CONTEXT", 40)
     monkeypatch.setattr(hmm, "BATCH", 8)
@@ -318,6 +320,7 @@ def test_models_learn_documents_and_answer_prompts(kind, monkeypatch):
     assert hmm.says(model, hmm.prompts(WORLD, 7, 2, 5, seed=0).ids).shape == (7,)
 
 
+@pytest.mark.long
 def test_a_record_of_hidden_worlds_in_miniature_holds_what_the_chapter_reads(monkeypatch):
     monkeypatch.setattr(hmm, "N_PROMPTS", 4)
     monkeypatch.setattr(hmm, "N_ITEMS", 2)
@@ -333,6 +336,7 @@ def test_a_record_of_hidden_worlds_in_miniature_holds_what_the_chapter_reads(mon
     assert set(learned) == {"right", "unseen", "checks", "loss", "seconds"} and learned["checks"][-1]["step"] == 2
 
 
+@pytest.mark.long
 def test_the_rate_with_the_least_loss_on_the_tuning_world_is_taken(monkeypatch):
     asked = []
 

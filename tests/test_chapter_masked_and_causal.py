@@ -63,6 +63,7 @@ def test_candidates_hold_the_answer_first_and_differ():
         candidates(these[:1], 10, seed=0)
 
 
+@pytest.mark.long
 def test_choosing_by_the_whole_uses_what_comes_after():
     """In these texts each token comes twice in a row, so the one after a blank tells what was in it."""
     draw = np.random.default_rng(0)

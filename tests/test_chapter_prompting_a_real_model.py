@@ -23,6 +23,7 @@ def tiny_experiments(by_letters, monkeypatch):
     return {"seeds": [0, 1], "model": "toy", "dtype": "float32"}
 
 
+@pytest.mark.long
 def test_experiments_return_what_a_record_can_hold(tiny_experiments):
     from lmtutor.records.files import plain
 

@@ -56,6 +56,7 @@ def test_an_unknown_switch_is_named():
         learn(0, "rope", 1, [0])
 
 
+@pytest.mark.long
 def test_a_few_steps_with_both_switched_off_end_to_end():
     model, told = learn(5, "both", 2, [0, 2], world=WORLD)
     assert [check["step"] for check in told["curve"]] == [0, 2]

@@ -57,6 +57,7 @@ def test_rows_hold_tokens_lengths_and_labels():
 @pytest.mark.parametrize("kind", ["ours", "llama"])
 @pytest.mark.parametrize("pool", ["mean", "last"])
 @torch.no_grad()
+@pytest.mark.long
 def test_padding_changes_no_answer(kind, pool, rows):
     model = models()[kind]
     head = nn.Linear(32, 2)
@@ -80,6 +81,7 @@ def test_rare_labels_have_the_same_part_in_the_loss():
 
 
 @pytest.mark.parametrize("kind", ["ours", "llama"])
+@pytest.mark.long
 def test_full_fine_tuning_learns_and_moves_every_layer(kind, rows):
     model = models()[kind]
     before = {n: p.detach().clone() for n, p in model.model.named_parameters()}

@@ -12,6 +12,8 @@ from lmtutor.errors import ConfigError, DataError
 from lmtutor.records import recording, table
 from lmtutor.records.store import load
 
+pytestmark = pytest.mark.long
+
 NAME = "lab/study"
 
 

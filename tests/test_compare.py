@@ -15,6 +15,8 @@ from lmtutor.measure import costs
 from lmtutor.models import llm, score
 from lmtutor.models.tokens import word_tokenizer
 
+pytestmark = pytest.mark.long
+
 WORDINGS = {"plain": Template("{text} topic :", end=" "), "bare": Template("{text} :", end=" "),
             "asked": Template("{text} what is it :", end=" "), "told": Template("{text} topic :", end=" ", instruction="say topic ")}
 

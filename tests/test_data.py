@@ -13,6 +13,8 @@ from conftest import everything
 from lmtutor.data import assets, bbc, cards, dialogues, reviews, texts
 from lmtutor.errors import ConfigError
 
+pytestmark = pytest.mark.long
+
 LOADERS = {"bbc": bbc.load_bbc, "reviews": reviews.load_reviews, "dialogues": dialogues.load_dialogues}
 
 

@@ -124,6 +124,7 @@ def test_there_is_a_solution_that_the_check_accepts(chapter, number, exercise):
 
 
 @every
+@pytest.mark.long
 def test_nonsense_is_not_accepted(chapter, number, exercise, capsys):
     for nonsense in (None, "", [], {}, -1e9, float("nan"), "no such answer"):
         assert said(capsys, ROOMS[chapter].check, number, nonsense).startswith("not yet: ")

@@ -13,6 +13,8 @@ from lmtutor.errors import AssetError
 from lmtutor.models import llm
 from lmtutor.runtime import best_dtype
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def smollm2():

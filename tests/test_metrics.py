@@ -50,6 +50,7 @@ def test_bad_input_is_refused_in_one_line(predictions, references, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.long
 def test_they_work_offline_where_no_home_can_be_written(tmp_path):
     """A socket that is opened ends the run; so does a file written into the home folder."""
     script = (

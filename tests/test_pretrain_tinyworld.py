@@ -12,6 +12,8 @@ from lmtutor.pretrain.tinyworld import KEPT, pretrain_tinyworld, run
 from lmtutor.tinyworld import probes
 from lmtutor.tinyworld.released import load_checkpoint
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):

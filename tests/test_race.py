@@ -74,6 +74,7 @@ def test_the_fused_attention_of_the_ablation_computes_the_book_s(race, monkeypat
     (["--peer", "PEER", "--text", "no/such"], "--text"),
     (["--peer", "PEER", "--text", __file__, "--seeds", "0"], "at least 1"),
 ])
+@pytest.mark.long
 def test_bad_input_is_one_line_and_exit_2(arguments, told, tmp_path):
     (tmp_path / "train.py").touch()
     arguments = [str(tmp_path) if a == "PEER" else a for a in arguments]

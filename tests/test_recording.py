@@ -195,6 +195,7 @@ def test_plain_unpacks_what_experiments_return():
     assert json.loads(json.dumps(made)) == made
 
 
+@pytest.mark.long
 def test_units_side_by_side_are_the_same_and_resume(tmp_path):
     numbers = {f"seed {i}": (i,) for i in range(4)}
     wanted = [plain(i) for i in range(4)]
@@ -211,6 +212,7 @@ def test_an_error_in_one_process_reaches_the_caller(tmp_path):
         units(load, {"a": ("nothing",), "b": ("nothing",)})
 
 
+@pytest.mark.long
 def test_an_interrupt_ends_the_runs_side_by_side_at_once():
     code = ("import time\nfrom lmtutor.records.recording import units\nprint('started', flush=True)\n"
             "units(time.sleep, {'a': (300,), 'b': (300,)})")

@@ -51,6 +51,7 @@ def test_every_mark_names_a_definition_and_so_does_what_stands_for_it(code):
         assert name in code.source(f"lmtutor.{module}").definitions, f"{key} is gone: correct or remove the mark"
 
 
+@pytest.mark.long
 def test_a_package_with_every_definition_elsewhere_and_renamed_has_the_same_addresses(code, tmp_path):
     """Each definition in a file of its own, file and definition under a number, local variables under other names."""
     copy = tmp_path / PACKAGE.name
@@ -166,6 +167,7 @@ class Rename(ast.NodeTransformer):
     visit_ImportFrom = visit_Import
 
 
+@pytest.mark.long
 def test_a_changed_number_in_any_definition_behind_a_record_gives_another_address():
     """One number in each definition that a record stands on, changed in memory: the address notices."""
     code, trees = Code(PACKAGE), {}

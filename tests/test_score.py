@@ -63,6 +63,7 @@ def test_an_answer_ends_at_the_stop_text(by_letters):
     assert generate_answers(*by_letters, PREFIX, QUERIES, stop=stop) == [answer.split(stop)[0].strip() for answer in whole]
 
 
+@pytest.mark.long
 def test_on_the_real_model_too_where_pieces_and_whole_have_the_same_tokens():
     from lmtutor.data import shorttasks
     from lmtutor.data.tasks import short_task

@@ -95,6 +95,7 @@ import json; json.dump(history.loss, open(sys.argv[3] + "/loss.json", "w"))
 """
 
 
+@pytest.mark.long
 def test_killed_at_a_random_step_it_ends_with_the_same_weights_bit_for_bit(rows, tmp_path):
     np.save(tmp_path / "rows.npy", rows)
     code = KILLED.format(sizes=SIZES)
@@ -146,6 +147,7 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(rows, 
     assert len(history.loss) == 12
 
 
+@pytest.mark.long
 def test_checkpoint_of_another_run_and_damaged_checkpoint_are_refused(rows, tmp_path):
     state = tmp_path / "state.pt"
     train(build(TinyConfig(**SIZES), seed=0), rows, TrainConfig(**FAST), seed=0, checkpoint=state, checkpoint_seconds=0)
@@ -184,6 +186,7 @@ if PartialState().is_main_process:
 """
 
 
+@pytest.mark.long
 def test_two_processes_give_the_loss_curve_of_one_with_twice_the_batch(rows, tmp_path):
     np.save(tmp_path / "rows.npy", rows)
     told = []

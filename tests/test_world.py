@@ -173,6 +173,7 @@ def test_seven_nouns_are_glossed_but_never_translated_in_a_sentence(world, texts
     assert world.only_glossed <= glossed
 
 
+@pytest.mark.long
 def test_no_probe_but_the_facts_of_training_stands_in_the_stream(world, ids):
     asked = probes.build(world, seed=1, n=200, shots=(0, 1, 2, 8, 16))
     whole = [prompt[1:] + [int(answer)] for p in asked.values() for prompt, answer in zip(p.prompts, p.answers, strict=True)]

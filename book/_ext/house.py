@@ -1,16 +1,27 @@
-"""What this book adds to Jupyter Book: its address set once, and maths that needs no other host.
+"""What this book adds to Jupyter Book: its address set once, maths that needs no other host, no files that nobody asks for, and pages
+that say to a screen reader what they show to others.
 
 `repository.url` in _config.yml is the only place that knows the address. Buttons that lead there exist while it is set;
 the page addresses for search engines and the first cell of the notebooks follow from it.
 """
 
+import json
 import re
 from importlib.metadata import files
-from shutil import copy2
+from shutil import copy2, rmtree
 
 BUTTONS = ("use_repository_button", "use_edit_page_button", "use_issues_button")
 FROM_FILE = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'  # browsers refuse its fetch
 FONTS = "output/chtml/fonts/woff-v2/"
+MENDED = [  # what the theme, MyST-NB and pandas write, and what a screen reader needs instead; a page that has it stays as it is
+    (r'(<a [^>]*>([^<]+)</a><details[^>]*><summary)>', r'\1 aria-label="Pages of: \2">'),  # of a part, in the sidebar
+    (r'<div id="pst-primary-sidebar" class', '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class'),
+    # a name that differs from what is to be read on the thing can't be spoken to choose it
+    (r'(<button class="[^"]*search-button-field[^>]*?) aria-label="Search"', r"\1"),
+    (r'(<i class="theme-switch [^>]*?) +title="[^"]*"', r"\1"),
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (r'<th\b[^>]*>((<p>)?(&nbsp;|&#160;|\xa0)?(</p>)?)</th>', r"<td>\1</td>"),  # a table's empty corner is no heading
+]
 
 
 def site_address(repository: str) -> str:
@@ -42,6 +53,38 @@ def copy_mathjax(app, failure):
             copy2(file.locate(), target)
 
 
+def drop_unasked(app, failure):
+    """The theme's source maps (3.5 MB), translations (.5) and second copies of its icons for browsers without woff2 (.7): nobody asks for them."""
+    if not failure and app.builder.format == "html":
+        rmtree(app.outdir / "_static/locales", ignore_errors=True)
+        for file in [*(app.outdir / "_static").rglob("*.map"), *(app.outdir / "_static/vendor").rglob("*.ttf")]:
+            file.unlink()
+
+
+def mend_pages(app, failure):
+    """Only in what is written does it all stand together: the theme's sidebar is no part of a page's body."""
+    if failure or app.builder.format != "html":
+        return
+    for page in app.outdir.rglob("*.html"):
+        text = before = page.read_text(encoding="utf-8")
+        for wrong, right in MENDED:
+            text = re.sub(wrong, right, text)
+        if text != before:
+            page.write_text(text, encoding="utf-8")
+
+
+def thin_downloads(app, failure):
+    """Of a figure stored twice, the notebooks offered for download keep the PNG: JupyterLab shows no SVG of a notebook that isn't trusted."""
+    if failure or app.builder.format != "html":
+        return
+    for file in (app.outdir / "_sources").rglob("*.ipynb"):
+        book = json.loads(file.read_text(encoding="utf-8"))
+        for output in (output for cell in book["cells"] for output in cell.get("outputs", [])):
+            if "image/png" in output.get("data", {}):
+                output["data"].pop("image/svg+xml", None)
+        file.write_text(json.dumps(book, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def write_index(app, failure):
     """Send visitors of the folder to the first page. Jupyter Book's own redirect names no icon, so browsers look for one."""
     if not failure and app.builder.format == "html":
@@ -56,5 +99,8 @@ def setup(app):
     app.add_js_file(None, body=FROM_FILE, priority=900)
     app.connect("config-inited", set_address, priority=100)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", drop_unasked)
+    app.connect("build-finished", mend_pages)
+    app.connect("build-finished", thin_downloads)
     app.connect("build-finished", write_index)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

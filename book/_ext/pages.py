@@ -2,17 +2,23 @@
 
 A line `<!-- made: NAME ARGUMENTS -->` in a page is replaced by the Markdown that the function NAME yields last; before it, the function
 yields the files it read, so that the page is made again when one of them changes. `listed` holds the pages of the book.
+
+`<!-- =NOTEBOOK.KEY -->` is replaced by what a stored notebook bound or glued under that key, an interval by its middle: `<!-- =03_pretraining.low -->`.
 """
 
 import ast
+import hashlib
 import importlib
 import json
 import re
+from html import escape
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
 from sphinx.ext.autodoc.mock import mock
 
+LEVEL = re.compile(r"<!-- =([\w/]+)\.(\w+) -->")
+BOUND = re.compile(r"^(\w+) = (.*?)(?: \(this run\))?$", re.M)  # as a cell tagged `numbers` prints it
 MADE = re.compile(r"^<!-- made: (\w+) ?(.*?) -->$", re.M)
 
 
@@ -21,22 +27,54 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(str(cell).rstrip(":") for cell in line) + " |" for line in lines) + "\n"
 
 
-def chapters(root, listed, span="1-99"):
-    """The chapters in a span of numbers, with the minutes and memory that their stored run took."""
+def questions(root, listed, span="1-99"):
+    """The chapters in a span of numbers as the questions that their parts' pages ask."""
     first, last = map(int, span.split("-"))
-    rows = []
-    for path in sorted(root.glob("notebooks/*.ipynb")):
-        number = int(path.name.partition("_")[0])
-        if first <= number <= last and f"notebooks/{path.stem}" in listed:
-            book = json.loads(path.read_text(encoding="utf-8"))
-            title = "".join(book["cells"][0]["source"]).splitlines()[0].lstrip("# ")
-            measured = book["metadata"].get("lmtutor")
-            if not measured:
-                raise ExtensionError(f"{path.name} is not stored with its measures; run `python notebooks/run.py {number:02d}`")
-            minutes, memory = measured["seconds"] / 60, measured["peak_mb"] / 1000
-            rows.append([number, f"[{title}](../notebooks/{path.name})", f"{minutes:.1f}", f"{memory:.1f}"])
-            yield path
-    yield table(["", "chapter", "minutes:", "memory, GB:"], rows) if rows else ""
+    for page in sorted(root.glob("book/part[0-9].md")):
+        yield page
+    lines = []
+    for page in sorted(root.glob("book/part[0-9].md")):
+        text = page.read_text(encoding="utf-8")
+        asked = [(int(number), question) for question, number in re.findall(r"^## (.+)\n\n<!-- made: hero (\d+) -->", text, re.M)]
+        asked = [(number, question) for number, question in asked if first <= number <= last]
+        if asked:
+            lines.append(f"* **[{text.splitlines()[0].lstrip('# ')}]({page.name})**")
+        for number, question in asked:
+            path = next(root.glob(f"notebooks/{number:02d}_*.ipynb"))
+            lines.append(f"  * [{number:02d}](../notebooks/{path.name}) {question}")
+    yield "\n".join(lines) + "\n"
+
+
+def hero(root, listed, number):
+    """A chapter's best picture: the first one of a cell tagged `hero`, else the first of all; and how long the chapter runs."""
+    path = next(root.glob(f"notebooks/{number}_*.ipynb"))
+    book = json.loads(path.read_text(encoding="utf-8"))
+    drawn = [(cell, "".join(output["data"]["image/svg+xml"])) for cell in book["cells"] for output in cell.get("outputs", [])
+             if "image/svg+xml" in output.get("data", {})]
+    if not drawn:
+        raise ExtensionError(f"{path.name} holds no picture to show on its part's page")
+    cell, svg = next((one for one in drawn if "hero" in one[0]["metadata"].get("tags", [])), drawn[0])
+    drawn = hashlib.sha256("\n".join(svg.splitlines()).encode()).hexdigest()  # myst-nb calls the chapter's own picture so: no second copy
+    seconds = book["metadata"]["lmtutor"]["seconds"]
+    title = "".join(book["cells"][0]["source"]).splitlines()[0].lstrip("# ")
+    alt = cell["metadata"]["mystnb"]["image"]["alt"].replace("\n", " ")
+    yield path
+    yield (f'<p><img class="lm-thumbnail" src="../_images/{drawn}.svg" alt="{escape(alt)}"></p>\n\n'
+           f"*Chapter {number}: [{title}](../notebooks/{path.name}), {max(1, round(seconds / 60))} minute{'s' * (seconds >= 90)} to run*\n")
+
+
+def level(root, page, match):
+    """What a stored notebook bound or glued; the middle alone where that is an interval."""
+    path = root / f"notebooks/{match[1]}.ipynb"
+    if not path.is_file():
+        raise ExtensionError(f"{page}: there is no notebook {match[1]}")
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            if output.get("metadata", {}).get("scrapbook", {}).get("name") == match[2]:
+                return "".join(output["data"]["application/papermill.record/text/plain"]).strip("'").partition(" [")[0].lstrip("+")
+            if "numbers" in cell["metadata"].get("tags", []) and (found := dict(BOUND.findall("".join(output.get("text", ""))))).get(match[2]):
+                return found[match[2]]
+    raise ExtensionError(f"{page}: {match[1]} binds nothing as {match[2]!r}")
 
 
 def cards(root, listed):
@@ -115,7 +153,7 @@ def import_rooms(app):
 def fill(app, page, source):
     def made(found):
         name, arguments = found[1], found[2].split()
-        makers = {maker.__name__: maker for maker in (chapters, cards, short_tasks, checkpoints, reference, commands)}
+        makers = {maker.__name__: maker for maker in (questions, hero, cards, short_tasks, checkpoints, reference, commands)}
         if name not in makers:
             raise ExtensionError(f"{page}: nothing is called {name!r}; there are {', '.join(makers)}")
         if name == "reference":
@@ -126,6 +164,10 @@ def fill(app, page, source):
         return text
 
     source[0] = MADE.sub(made, source[0])
+    if LEVEL.search(source[0]):
+        for name in {match[1] for match in LEVEL.finditer(source[0])}:
+            app.env.note_dependency(str(Path(app.srcdir) / f"notebooks/{name}.ipynb"))
+        source[0] = LEVEL.sub(lambda match: level(Path(app.srcdir), page, match), source[0]) if page.startswith("book/") else source[0]
 
 
 def numpy_form(app, what, name, obj, options, lines):
