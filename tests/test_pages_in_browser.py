@@ -19,6 +19,7 @@ def test_a_page_has_no_barrier_and_fits(visit, site, name, scheme, width):
     page = visit(site / f"{name}.html", color_scheme=scheme, viewport={"width": width, "height": 900})
     page.wait_for_load_state("networkidle")
     if page.locator(".tinylive").count():
+        page.locator(".tinylive").first.scroll_into_view_if_needed()  # it loads when it is near
         page.wait_for_selector(".tinylive:not([aria-busy]) .tl-part")
     found = barriers(page)
     assert not found, "\n".join(found)
