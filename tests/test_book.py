@@ -14,7 +14,7 @@ from conftest import BOOK, ROOT, build
 
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src",
          "object": "data", "input": "src"}
-RAW = re.compile(r"\{glue|\{(cite|term|doc|ref|numref|figure|chapters)\b|:::|<!-- made|Traceback \(most recent call last\)")
+RAW = re.compile(r"\{glue|\{(level|more|less|about)\}`|```\{|\{(cite|term|doc|ref|numref|figure|chapters)\b|:::|<!-- (made|holds)|Traceback \(most recent call last\)")
 
 
 def configuration():
@@ -177,6 +177,41 @@ def test_every_source_in_the_bibliography_is_cited():
     prose = "".join(path.read_text() for path in (ROOT / "book").glob("*.md"))
     cited = {key for group in re.findall(r"\{cite:\w\}`([^`]+)`", prose) for key in group.split(",")}
     assert cited == keys
+
+
+def cards_of_parts(pages):
+    return [card for name, soup in pages.items() if re.fullmatch(r"book/part\d\.html", name) for card in soup.select(".lm-chapter")]
+
+
+def test_every_chapter_has_a_card_with_its_question_a_picture_and_an_answer_with_numbers(pages):
+    chapters = {path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+    cards = cards_of_parts(pages)
+    assert sorted(Path(card.select_one(".lm-question a")["href"]).stem for card in cards) == sorted(chapters)
+    for card in cards:
+        question, answer, takes = card.select(".lm-said p")
+        assert question.get_text().strip().endswith("?") and re.search(r"\d", answer.get_text()), question
+        assert re.search(r"about \d+ (second|minute)s?, [\d.]+ GB", takes.get_text()), takes
+        assert len(card.select(".lm-hero img[alt]")) == 1 and len(card.select_one("img")["alt"]) > 40, question
+
+
+def test_the_first_page_has_three_ways_the_live_model_every_question_and_the_article(pages):
+    page = pages["book/intro.html"]
+    ways = page.select(".lm-way")
+    assert len(ways) == 3 and all(len(re.findall(r"\d+%", way.get_text())) >= 2 and "chapter" in way.get_text() for way in ways)
+    assert page.select_one("a.lm-talk")["href"] == "talk.html" and page.select("a[href*='bibliography.html#']")
+    asked = {link["href"]: link.get_text() for link in page.select("article li a[href^='../notebooks/']")}
+    for card in cards_of_parts(pages):
+        question = card.select_one(".lm-question a")
+        assert asked[question["href"]] == question.get_text()
+
+
+def test_pages_of_parts_say_levels_and_leave_intervals_to_the_table_of_claims(pages):
+    interval = re.compile(r"\[[−-]?[\d.]+, [−-]?[\d.]+\]|\bn\s?=\s?\d")
+    for name in ("intro", "part1", "part2", "part3", "part4"):
+        text = pages[f"book/{name}.html"].article.get_text()
+        assert not interval.search(text), interval.search(text)
+        assert pages[f"book/{name}.html"].select("article a[href^='claims_by_part.html']"), name
+    assert len(interval.findall(pages["book/claims_by_part.html"].article.get_text())) > 40
 
 
 def test_without_an_address_no_button_leads_to_a_repository(pages):

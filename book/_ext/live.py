@@ -20,10 +20,11 @@ from docutils.parsers.rst import directives
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+from lmtutor.classroom.pictures import STAGES
+
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "lmtutor/tinyworld/checkpoints/released/metrics.json"
 NUMBER = re.compile(r"<!-- live: (\w+) -->")
-STAGES = ("full", "training", "attention", "demonstrations")
 PLACE = re.compile(r'<div class="tinylive" data-stage="(\w+)"></div>')
 # In a process of its own: the questions need numpy, which autodoc puts a stand-in for in this one. Sphinx's stand-ins for torch and
 # the like serve there too, since the room that draws the questions also scores them and imports torch for that.

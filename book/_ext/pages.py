@@ -2,8 +2,6 @@
 
 A line `<!-- made: NAME ARGUMENTS -->` in a page is replaced by the Markdown that the function NAME yields last; before it, the function
 yields the files it read, so that the page is made again when one of them changes. `listed` holds the pages of the book.
-
-`<!-- =NOTEBOOK.KEY -->` is replaced by what a stored notebook bound or glued under that key, an interval by its middle: `<!-- =03_pretraining.low -->`.
 """
 
 import ast
@@ -14,12 +12,20 @@ import re
 from html import escape
 from pathlib import Path
 
+from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.errors import ExtensionError
 from sphinx.ext.autodoc.mock import mock
+from sphinx.util.docutils import SphinxDirective
 
-LEVEL = re.compile(r"<!-- =([\w/]+)\.(\w+) -->")
-BOUND = re.compile(r"^(\w+) = (.*?)(?: \(this run\))?$", re.M)  # as a cell tagged `numbers` prints it
 MADE = re.compile(r"^<!-- made: (\w+) ?(.*?) -->$", re.M)
+CARD = re.compile(r"^```\{chapter\} (\d\d)\n(.+)", re.M)  # its question is one line
+WAYS = {  # where its part of three-ways.svg begins, and what that shows
+    "pre-training": (0, "Pre-training: much plain text goes in, and every weight moves, from random."),
+    "fine-tuning": (122, "Fine-tuning: examples with answers go in, and some or all weights move a little."),
+    "in-context learning": (244, "In-context learning: examples stand in the prompt, and no weight moves."),
+}
+TAKES = re.compile(r"<!-- measured -->(.+?)<!-- /measured -->")
 
 
 def table(head, rows):
@@ -27,54 +33,84 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(str(cell).rstrip(":") for cell in line) + " |" for line in lines) + "\n"
 
 
-def questions(root, listed, span="1-99"):
-    """The chapters in a span of numbers as the questions that their parts' pages ask."""
-    first, last = map(int, span.split("-"))
-    for page in sorted(root.glob("book/part[0-9].md")):
+def questions(root, listed):
+    """The parts and the question of each of their chapters, as the parts' own pages ask them."""
+    made = []
+    for page in sorted((root / "book").glob("part*.md")):
         yield page
-    lines = []
-    for page in sorted(root.glob("book/part[0-9].md")):
         text = page.read_text(encoding="utf-8")
-        asked = [(int(number), question) for question, number in re.findall(r"^## (.+)\n\n<!-- made: hero (\d+) -->", text, re.M)]
-        asked = [(number, question) for number, question in asked if first <= number <= last]
-        if asked:
-            lines.append(f"* **[{text.splitlines()[0].lstrip('# ')}]({page.name})**")
-        for number, question in asked:
-            path = next(root.glob(f"notebooks/{number:02d}_*.ipynb"))
-            lines.append(f"  * [{number:02d}](../notebooks/{path.name}) {question}")
-    yield "\n".join(lines) + "\n"
+        title, asked = re.match(r"# (.+)\n+\*\*(.+?)\*\*", text).groups()
+        made.append(f"### [{title}]({page.name})\n\n{asked}\n")
+        made += [f"{int(number)}. [{question}](../notebooks/{chapter_path(root, number).name})" for number, question in CARD.findall(text)]
+        made.append("")
+    yield "\n".join(made)
 
 
-def hero(root, listed, number):
-    """A chapter's best picture: the first one of a cell tagged `hero`, else the first of all; and how long the chapter runs."""
-    path = next(root.glob(f"notebooks/{number}_*.ipynb"))
-    book = json.loads(path.read_text(encoding="utf-8"))
-    drawn = [(cell, "".join(output["data"]["image/svg+xml"])) for cell in book["cells"] for output in cell.get("outputs", [])
-             if "image/svg+xml" in output.get("data", {})]
-    if not drawn:
-        raise ExtensionError(f"{path.name} holds no picture to show on its part's page")
-    cell, svg = next((one for one in drawn if "hero" in one[0]["metadata"].get("tags", [])), drawn[0])
-    drawn = hashlib.sha256("\n".join(svg.splitlines()).encode()).hexdigest()  # myst-nb calls the chapter's own picture so: no second copy
-    seconds = book["metadata"]["lmtutor"]["seconds"]
-    title = "".join(book["cells"][0]["source"]).splitlines()[0].lstrip("# ")
-    alt = cell["metadata"]["mystnb"]["image"]["alt"].replace("\n", " ")
-    yield path
-    yield (f'<p><img class="lm-thumbnail" src="../_images/{drawn}.svg" alt="{escape(alt)}"></p>\n\n'
-           f"*Chapter {number}: [{title}](../notebooks/{path.name}), {max(1, round(seconds / 60))} minute{'s' * (seconds >= 90)} to run*\n")
+def chapter_path(root, number):
+    """The notebook of a chapter, `07`."""
+    paths = list(root.glob(f"notebooks/{number}_*.ipynb"))
+    if len(paths) != 1:
+        raise ExtensionError(f"chapter {number}: {len(paths)} notebooks begin so; give two digits, such as 07")
+    return paths[0]
 
 
-def level(root, page, match):
-    """What a stored notebook bound or glued; the middle alone where that is an interval."""
-    path = root / f"notebooks/{match[1]}.ipynb"
-    if not path.is_file():
-        raise ExtensionError(f"{page}: there is no notebook {match[1]}")
+def hero(path):
+    """The picture that stands for a chapter and what it shows: of the cell that is tagged so, else the notebook's first one."""
+    drawn = []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            if output.get("metadata", {}).get("scrapbook", {}).get("name") == match[2]:
-                return "".join(output["data"]["application/papermill.record/text/plain"]).strip("'").partition(" [")[0].lstrip("+")
-            if "numbers" in cell["metadata"].get("tags", []) and (found := dict(BOUND.findall("".join(output.get("text", ""))))).get(match[2]):
-                return found[match[2]]
-    raise ExtensionError(f"{page}: {match[1]} binds nothing as {match[2]!r}")
+        pictures = [output["data"]["image/svg+xml"] for output in cell.get("outputs", []) if "image/svg+xml" in output.get("data", {})]
+        if pictures:
+            alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+            drawn.append(("hero" in cell["metadata"].get("tags", []), "".join(pictures[0]), alt))
+    if not drawn or not (chosen := max(drawn, key=lambda one: one[0]))[2]:
+        raise ExtensionError(f"{path.name}: no stored figure, or none with an alt text, to stand for the chapter")
+    return chosen[1:]
+
+
+class Chapter(SphinxDirective):
+    """A chapter's card: its picture, its question, the answer in a sentence, what it takes.
+
+        ```{chapter} 07
+        The question?
+
+        The answer, with its numbers.
+        ```
+    """
+
+    required_arguments, has_content = 1, True
+
+    def run(self):
+        path = chapter_path(Path(self.env.srcdir), self.arguments[0])
+        self.env.note_dependency(str(path))
+        book, up = json.loads(path.read_text(encoding="utf-8")), "../" * self.env.docname.count("/")
+        title = "".join(book["cells"][0]["source"]).splitlines()[0].lstrip("# ")
+        takes = TAKES.search("".join("".join(cell["source"]) for cell in book["cells"][:9]))
+        said = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, said)
+        if not takes or len(said) < 2:
+            raise self.error(f"chapter {self.arguments[0]} needs its stored measures, a question and an answer")
+        address = f"{up}notebooks/{path.stem}.html"
+        svg, alt = hero(path)
+        drawn = hashlib.sha256("\n".join(svg.splitlines()).encode()).hexdigest()  # myst-nb calls the chapter's own picture so: no second copy
+        picture = f'<img src="{up}_images/{drawn}.svg" alt="{escape(alt)}">'
+        question = nodes.paragraph("", "", nodes.reference("", "", *said[0].children, refuri=address, internal=True), classes=["lm-question"])
+        small = nodes.paragraph("", f"{self.arguments[0]} · {title} · {takes[1]}", classes=["lm-takes"])
+        return [nodes.container("", nodes.raw("", f'<a class="lm-hero" href="{address}">{picture}</a>', format="html"),
+                                nodes.container("", question, *said[1:], small, classes=["lm-said"]), classes=["lm-chapter"])]
+
+
+class Way(SphinxDirective):
+    """One of the three ways: its part of the drawing three-ways.svg, and what is said of it."""
+
+    required_arguments, final_argument_whitespace, has_content = 1, True, True
+
+    def run(self):
+        top, drawn = WAYS[directives.choice(self.arguments[0], WAYS)]
+        source = f"{'../' * self.env.docname.count('/')}_static/three-ways.svg#svgView(viewBox(0,{top},360,112))"
+        said = nodes.container("", classes=["lm-said"])
+        self.state.nested_parse(self.content, self.content_offset, said)
+        picture = nodes.raw("", f'<div class="lm-hero"><img src="{source}" alt="{drawn}"></div>', format="html")
+        return [nodes.container("", picture, said, classes=["lm-way"])]
 
 
 def cards(root, listed):
@@ -153,7 +189,7 @@ def import_rooms(app):
 def fill(app, page, source):
     def made(found):
         name, arguments = found[1], found[2].split()
-        makers = {maker.__name__: maker for maker in (questions, hero, cards, short_tasks, checkpoints, reference, commands)}
+        makers = {maker.__name__: maker for maker in (questions, cards, short_tasks, checkpoints, reference, commands)}
         if name not in makers:
             raise ExtensionError(f"{page}: nothing is called {name!r}; there are {', '.join(makers)}")
         if name == "reference":
@@ -164,10 +200,6 @@ def fill(app, page, source):
         return text
 
     source[0] = MADE.sub(made, source[0])
-    if LEVEL.search(source[0]):
-        for name in {match[1] for match in LEVEL.finditer(source[0])}:
-            app.env.note_dependency(str(Path(app.srcdir) / f"notebooks/{name}.ipynb"))
-        source[0] = LEVEL.sub(lambda match: level(Path(app.srcdir), page, match), source[0]) if page.startswith("book/") else source[0]
 
 
 def numpy_form(app, what, name, obj, options, lines):
@@ -187,5 +219,7 @@ def numpy_form(app, what, name, obj, options, lines):
 
 def setup(app):
     app.connect("autodoc-process-docstring", numpy_form, priority=100)  # before napoleon
+    app.add_directive("chapter", Chapter)
+    app.add_directive("way", Way)
     app.connect("source-read", fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
