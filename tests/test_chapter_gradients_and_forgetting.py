@@ -40,6 +40,7 @@ def test_what_is_asked_about_people_is_what_biographies_told(released):
             assert f"{said} {world.words[answer]}" in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["full", "LoRA, rank 2", "full, 10% replay"])
 def test_a_few_steps_move_what_may_move_and_nothing_else(released, way):
     model, world = released
