@@ -16,7 +16,7 @@ book: .venv-book/ready    ## build the book, strictly (3 minutes the first time,
 check: .venv/ready    ## check what can be checked in a few minutes: package, stored notebooks, book; fetches nothing
 	$(OFFLINE) OMP_NUM_THREADS=1 LMTUTOR_THREADS=1 LMTUTOR_CACHE=$(CURDIR)/_build/no-cache PIP_NO_INDEX=1 .venv/bin/python -m pytest tests -m "not long"
 
-test: .venv/ready    ## check everything: package, notebooks re-run and compared, book, pages (about 45 minutes)
+test: .venv/ready    ## check everything: package, notebooks re-run and compared, book, pages (about 30 minutes)
 	.venv/bin/lmtutor fetch
 	$(OFFLINE) .venv/bin/python -m pytest tests
 	$(OFFLINE) .venv/bin/python notebooks/compare.py
