@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -13,8 +14,11 @@ from lmtutor.data.tasks import Task
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.finetune.classifier import Classifier, predict
 from lmtutor.finetune.upper_layers import Reader
+from lmtutor.measure import costs
 from lmtutor.measure.costs import Shape
 from lmtutor.models import score
+from lmtutor.models.baselines import count_words
+from lmtutor.models.encoder import Encoder, WordVectors, load_encoder, word_vectors
 
 BATCH = 16              # texts asked at once, whatever the way, so that their milliseconds compare
 TOKENS_AT_ONCE = 16_000  # of shared prompts in a batch: each row has its own copy of their keys and values
@@ -25,21 +29,23 @@ class Bench:
 
     Parameters
     ----------
-    task : data.tasks.Task              with labels
+    task : data.tasks.Task              with labels; those of its dev texts are never looked at
     wordings : name -> Template        among which a prompt's wording is chosen; the first is also the fine-tuned models'
     lm, tokenizer                      a causal language model
     even : bool                        label equally many of each class, which takes a set that is sorted already
+    encoder : str                      a sentence encoder, see `load_encoder`
     """
 
-    def __init__(self, task: Task, wordings: Mapping[str, Template], lm, tokenizer, *, even: bool = False):
+    def __init__(self, task: Task, wordings: Mapping[str, Template], lm, tokenizer, *, even: bool = False, encoder: str = "minilm"):
         if not task.labels:
             raise DataError(f"task {task.name!r} has free answers; a comparison needs a choice among labels")
         self.task, self.wordings = replace(task, template=next(iter(wordings.values()))), dict(wordings)
         self.lm, self.tokenizer = lm, tokenizer
-        self.shape, self.even = Shape.of(lm.config), even
+        self.shape, self.even, self.encoder_name = Shape.of(lm.config), even, encoder
         self.reader = Reader(lm, tokenizer, self.task)
         self._asked: dict = {}
         self._ms: dict = {}
+        self._vectors: dict = {}
 
     def draw(self, n: int, seed: int) -> list[Item]:
         """The n items of the pool that are labelled."""
@@ -57,6 +63,47 @@ class Bench:
     def lengths(self, items: Sequence[Item]) -> np.ndarray:
         """(N,) int: tokens of each item's question."""
         return self.reader.rows[self.reader.at(items), -2]
+
+    def vectors(self, kind: str) -> Vectors:
+        """All texts of the task as vectors: of "words", of "word vectors", of the "encoder", or of the "frozen model"; made once."""
+        if kind not in self._vectors:
+            self._vectors[kind] = self._counted() if kind == "words" else self._read(kind)
+        return self._vectors[kind]
+
+    def _counted(self) -> Vectors:
+        texts, start = [item.text for item in self.reader.items], time.perf_counter()
+        counted = count_words(texts[: len(self.task.pool) + len(self.task.dev)])
+        ready = time.perf_counter()
+        found = counted.transform(texts).tocsr()
+        ms = 1000 * (time.perf_counter() - ready) / len(texts)
+        return Vectors(found, ready - start, 0.0, ms, np.zeros(len(texts)), np.zeros(len(texts)))
+
+    def _read(self, kind: str) -> Vectors:
+        if kind == "frozen model":
+            return self._read_by_model()
+        reader, texts = self.encoder if kind == "encoder" else self.words, [item.text for item in self.reader.items]
+        start = time.perf_counter()
+        found = reader.encode(texts, batch_size=BATCH)
+        ms = 1000 * (time.perf_counter() - start) / len(texts)
+        tokens = reader.lengths(texts)
+        return Vectors(found, 0.0, 0.0, ms, reader.flops(tokens.astype(float)), tokens)
+
+    def _read_by_model(self) -> Vectors:
+        """The mean hidden states, each of their numbers scaled by its mean and spread over the dev texts: some are a thousand times others."""
+        found, tokens, ms = self.reader.features, self.lengths(self.reader.items), self.reading_ms(self.task.test, "plain")
+        flops = np.array([costs.forward_flops(self.shape, int(n), outputs=0) for n in tokens], dtype=float)
+        dev = self.reader.at(self.task.dev)
+        mean, spread = found[dev].mean(axis=0), found[dev].std(axis=0)
+        scaled = (found - mean) / np.where(spread > 0, spread, 1)
+        return Vectors(scaled, len(dev) * ms / 1000, float(flops[dev].sum()), ms, flops, tokens)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return load_encoder(self.encoder_name)
+
+    @cached_property
+    def words(self) -> WordVectors:
+        return word_vectors()
 
     def ask(self, shown: Sequence[Item], items: Sequence[Item], wording: str) -> PromptScores:
         """Score the labels after one prompt and each item; what was asked before is not asked again."""
@@ -85,6 +132,18 @@ class Bench:
             predict(classifier, self.reader.rows[self.reader.at(items)], batch_size=BATCH)
             self._ms[key] = 1000 * (time.perf_counter() - start) / len(items)
         return self._ms[key]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The texts of a task as vectors, in the order of `Reader.items`, and what it takes to read a text."""
+
+    features: np.ndarray     # (N, d) float; of words: sparse
+    once: float              # seconds to get ready: words counted in all texts but the test's, or the dev texts read for their means and spreads
+    once_flops: float
+    ms: float                # a text
+    flops: np.ndarray        # (N,) a text
+    tokens: np.ndarray       # (N,)
 
 
 @dataclass(frozen=True)

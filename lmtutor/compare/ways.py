@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,16 +10,23 @@ import numpy as np
 
 from lmtutor.compare.bench import BATCH
 from lmtutor.finetune import lora
-from lmtutor.finetune.classifier import Classifier, as_rows, fit, linear_probe, new_head, predict
+from lmtutor.finetune.classifier import Classifier, as_rows, fit, new_head, predict
 from lmtutor.finetune.upper_layers import fit_lora, steps_for
 from lmtutor.measure import costs
 from lmtutor.measure.costs import Bill, Shape
-from lmtutor.models.baselines import fit_words
+from lmtutor.models.baselines import fit_linear
 
+FEW = 40     # labels: with fewer nothing is chosen, all of them are examples
+SHOWN = 32   # examples in a prompt at most; further labels choose its wording
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
-SCRATCH_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
-PENALTIES = (0.1, 1.0, 10.0, 100.0)
+SCRATCH_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+LINES = {  # (C, intercept) of the logistic regression on each kind of vectors; the first is taken where nothing is chosen
+    "words": ((0.1, False), (1.0, False), (10.0, False), (100.0, False)),
+    "word vectors": ((1.0, False), (1.0, True), (10.0, True), (100.0, True)),
+    "encoder": ((1.0, False), (1.0, True), (10.0, True), (100.0, True)),
+    "frozen model": ((0.1, False), (0.001, True), (0.01, True), (0.1, True)),
+}
+NAMED = ("{label}", "This is {label}.", "This is about {label}.", "An example of {label}.")
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,9 @@ class Way:
     """One way to answer: `answer(bench, shown, items, setting, seed)` -> (N predictions, Bill)."""
 
     answer: Callable
-    settings: tuple[dict, ...] = ({},)
-    wants_labels: bool = True  # False: one answer, whatever the budget
+    settings: tuple[dict, ...] = ({},)  # the first is taken where there are too few labels to choose with
+    folds: int = 1                      # how many fifths of the labels are held out, one after the other, to choose
+    shows: int | None = None            # of a prompt: the first labels are shown, the others choose; None: it is trained
 
 
 def majority(bench, shown, items, setting, seed):
@@ -37,23 +44,43 @@ def majority(bench, shown, items, setting, seed):
     return np.full(len(items), counts.argmax()), Bill(labels=len(shown))
 
 
-def bag_of_words(bench, shown, items, setting, seed):
-    """TF-IDF and logistic regression: the baseline to beat before a language model is paid for."""
+def linear(kind: str):
+    """A linear classifier on what `Bench.vectors` makes of the texts, which takes no label: words, word vectors, an encoder, a frozen model."""
+
+    def answer(bench, shown, items, setting, seed):
+        read, known, asked = bench.vectors(kind), bench.reader.at(shown), bench.reader.at(items)
+        start = time.perf_counter()
+        line = fit_linear(read.features[known], bench.truth(shown), **setting)
+        fitted = time.perf_counter()
+        predicted = line.predict(read.features[asked])
+        ms = 1000 * (time.perf_counter() - fitted) / len(items)
+        n_weights = read.features.shape[1] * len(bench.task.labels)
+        per_text = (read.features.nnz / read.features.shape[0]) if kind == "words" else read.features.shape[1]
+        head = 2 * per_text * len(bench.task.labels)
+        steps = int(np.max(getattr(line, "n_iter_", 0)))  # each goes through the labelled texts forwards and backwards
+        return predicted, Bill(
+            labels=len(shown), trained=n_weights, train_tokens=int(read.tokens[known].sum()),
+            train_seconds=read.once + len(shown) * read.ms / 1000 + fitted - start,
+            train_flops=read.once_flops + float(read.flops[known].sum()) + 3 * head * len(shown) * steps,
+            query_tokens=float(read.tokens[asked].mean()), query_flops=float(read.flops[asked].mean()) + head,
+            query_ms=read.ms + ms, stored_bytes=4 * n_weights)
+
+    return answer
+
+
+def label_names(bench, shown, items, setting, seed):
+    """No example: the label whose name the sentence encoder puts nearest to the text.
+
+    Source: Yin et al. 2019 on labels as texts; cosine of mean vectors, Reimers and Gurevych 2019.
+    """
+    at = bench.reader.at(items)
     start = time.perf_counter()
-    line = fit_words([item.text for item in shown], bench.truth(shown), C=setting["C"])  # stop words would take "not" away
-    fitted = time.perf_counter()
-    predicted = line.predict([item.text for item in items])
-    asked = time.perf_counter()
-    per_text = line[0].transform([item.text for item in shown]).nnz / len(shown)
-    n_weights = line[1].coef_.size + line[1].intercept_.size
-    flops = 2 * per_text * len(line[1].coef_)
-    return predicted, Bill(len(shown), n_weights, 0, fitted - start, 3 * flops * len(shown) * int(line[1].n_iter_.max()), 0,
-                           flops, 1000 * (asked - fitted) / len(items), len(pickle.dumps(line)))
-
-
-def words_and_dev(bench, shown, items, setting, seed):
-    """The bag of words with nothing chosen: the dev labels, on which the other ways choose, are more examples."""
-    return bag_of_words(bench, [*shown, *bench.task.dev], items, setting, seed)
+    vectors = bench.encoder.encode([bench.reader.items[i].text for i in at], batch_size=BATCH)
+    ms = 1000 * (time.perf_counter() - start) / len(items)
+    names = bench.encoder.encode([setting["named"].format(label=label) for label in bench.task.labels])
+    tokens = bench.encoder.lengths([item.text for item in items])
+    return (vectors @ names.T).argmax(axis=1), Bill(query_tokens=float(tokens.mean()), query_ms=ms, stored_bytes=names.nbytes,
+                                                    query_flops=float(bench.encoder.flops(tokens.astype(float)).mean()))
 
 
 def prompted(calibrated: bool, few: bool):
@@ -64,7 +91,8 @@ def prompted(calibrated: bool, few: bool):
     """
 
     def answer(bench, shown, items, setting, seed):
-        shown = [shown[i] for i in np.random.default_rng(seed).permutation(len(shown))] if few else []
+        shown = shown[:SHOWN] if few else []
+        shown = [shown[i] for i in np.random.default_rng(seed).permutation(len(shown))]
         asked = bench.ask(shown, items, setting["wording"])
         log_probs, seconds = asked.log_probs, asked.once
         reading = costs.forward_flops(bench.shape, asked.prefix, outputs=0) if asked.prefix else 0
@@ -86,23 +114,6 @@ def prompted(calibrated: bool, few: bool):
         return log_probs.argmax(axis=1), bill
 
     return answer
-
-
-def frozen_probe(bench, shown, items, setting, seed):
-    """Logistic regression on the mean of the frozen model's last hidden states."""
-    reader = bench.reader
-    known, asked = reader.features[reader.at(shown)], reader.features[reader.at(items)]
-    start = time.perf_counter()
-    predicted = linear_probe(known, bench.truth(shown), asked, strength=setting["C"])
-    seconds = time.perf_counter() - start
-    read = int(bench.lengths(shown).sum())
-    question = float(bench.lengths(items).mean())
-    once = sum(costs.forward_flops(bench.shape, int(n), outputs=0) for n in bench.lengths(shown))
-    ms = bench.reading_ms(items, "plain")
-    n_weights = (bench.shape.width + 1) * len(bench.task.labels)
-    return predicted, Bill(len(shown), n_weights, read, seconds + len(shown) * ms / 1000, once, question,
-                           costs.forward_flops(bench.shape, round(question), outputs=0), ms,
-                           4 * (n_weights + 2 * bench.shape.width))  # with each feature's mean and scale
 
 
 def fine_tuned(bench, shown, items, setting, seed):
@@ -158,17 +169,20 @@ def split_words(text: str) -> list[str]:
 
 
 def ways(wordings: Sequence[str]) -> dict[str, Way]:
-    """The ways by name, each with the four settings that are tried on dev."""
+    """The ways by name, each with the four settings that are tried where there are labels enough."""
     words = tuple({"wording": name} for name in wordings)
+    lines = {kind: Way(linear(kind), tuple({"C": c, "intercept": i} for c, i in tried), folds=5) for kind, tried in LINES.items()}
     return {
         "majority": Way(majority),
-        "bag of words": Way(bag_of_words, tuple({"C": c} for c in PENALTIES)),
-        "bag of words, dev too": Way(words_and_dev, ({"C": 10.0},)),
-        "zero-shot": Way(prompted(False, few=False), words, wants_labels=False),
-        "zero-shot, calibrated": Way(prompted(True, few=False), words, wants_labels=False),
-        "few-shot": Way(prompted(False, few=True), words),
-        "few-shot, calibrated": Way(prompted(True, few=True), words),
-        "frozen probe": Way(frozen_probe, tuple({"C": c} for c in STRENGTHS)),
-        "LoRA": Way(fine_tuned, tuple({"lr": lr} for lr in RATES)),
+        "bag of words": lines["words"],
+        "word vectors": lines["word vectors"],
+        "encoder": lines["encoder"],
+        "encoder, label names": Way(label_names, tuple({"named": name} for name in NAMED), shows=0),
+        "zero-shot": Way(prompted(False, few=False), words, shows=0),
+        "zero-shot, calibrated": Way(prompted(True, few=False), words, shows=0),
+        "few-shot": Way(prompted(False, few=True), words, shows=SHOWN),
+        "few-shot, calibrated": Way(prompted(True, few=True), words, shows=SHOWN),
+        "frozen probe": lines["frozen model"],
+        "LoRA": Way(fine_tuned, tuple({"lr": lr} for lr in (RATES[1], RATES[0], *RATES[2:]))),
         "from scratch": Way(from_scratch, tuple({"lr": lr} for lr in SCRATCH_RATES)),
     }

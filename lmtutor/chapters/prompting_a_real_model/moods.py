@@ -9,7 +9,6 @@ from lmtutor.data.prompts import draw_demonstrations
 from lmtutor.data.tasks import mood_task, topic_task
 from lmtutor.incontext.ask import both_ways
 from lmtutor.incontext.studies import both_ways_curve, label_patterns, relabel
-from lmtutor.models.baselines import bag_of_words
 from lmtutor.models.llm import load_llm
 from lmtutor.records.address import depends_on
 from lmtutor.records.recording import unit
@@ -24,10 +23,6 @@ def moods(*, seeds: Sequence[int], ks: Sequence[int], k_labels: int, n_patterns:
     few = replace(bare, test=bare.test[:n_patterns])
     return {
         "curves": {task.name: both_ways_curve(llm, tokenizer, task, ks, seeds=seeds) for task in (bare, told)},
-        "bag_of_words": [
-            [bag_of_words(draw_demonstrations(bare.pool, k, seed=s, per_class=True), bare.test, bare.labels) for s in seeds]
-            for k in ks if k
-        ],
         "labels": {
             kind: [unit(f"{kind} {s}", both_ways, llm, tokenizer, bare, relabel(shown[s], bare.labels, kind=kind, seed=s))
                    for s in seeds]
