@@ -115,7 +115,8 @@ YES, NO = (f" Alone this would be a {answer}; among the 10 claims of this chapte
     (0.11, 0.19, "points", "at most", 0.105, "Open: +15 points (11 to 19). We allowed at most 10 points." + NO),
     (-0.04, 0.04, "points", "within", 0.045, "Open: +0.0 points (\u22124.0 to 4.0). It may be more than 4 points or less." + YES),
     (0.05, 0.09, "points", "within", 0.048, "Open: +7.0 points (5.0 to 9.0). It may be more than 5 points or less." + NO),
-    (0.05, 0.25, "points", "at least", 0.1, "Yes, but whether by as much as we asked is open: +15 points (5 to 25). We asked for at least 10 points."),
+    (0.05, 0.25, "points", "at least", 0.1,
+     "Yes, but whether by as much as we asked is open: +15 points (5 to 25). We asked for at least 10 points."),
     (0.01, 0.25, "points", "at least", 0.1, "Open: +13 points (1 to 25). We asked for at least 10 points."),  # -1 at the level judged
     (-0.3, -0.05, "points", "at least", -0.1, "Open: \u221218 points (\u221230 to \u22125). We asked for at least -10 points."),
 ])  # fmt: skip

@@ -315,14 +315,14 @@ def by_class(values: np.ndarray, classes, unit: str) -> list[np.ndarray]:
 
 
 def unseen_failures(estimate: float, unit: str, alike: bool, counts: Sequence[int], floors: Sequence[tuple[int, float]] = ()) -> Callable:
-    """How (low, high, level) -> (low, high) widens an interval by what was not seen in n trials but may be.
+    """A function (low, high, level) -> (low, high) that widens an interval by failures that n trials did not show.
 
-    In none of n trials a failure was seen; up to Wilson's upper bound of 0 in n may fail, and pull the mean so far to a floor. `floors`
-    are pairs (n, floor). Where all answers are alike, the smallest of `counts` may fail to either limit of the unit.
+    Wilson's upper bound of 0 in n is the share that may fail all the same, and pulls the mean so far to a floor: `floors` are pairs
+    (n, floor). Where all answers are alike, the smallest of `counts` trials may have missed failures to either limit of the unit.
     """
     if alike and counts:
         if not np.isfinite(limits(unit)).all():
-            raise DataError(f"all values are {estimate:.3g}, and {unit!r} has no limits, so nothing tells how others differ; show the value alone")
+            raise DataError(f"all values are {estimate:.3g}, and {unit!r} has no limits: nothing tells how others differ; show the value alone")
         floors = [*floors, *((min(counts), limit) for limit in limits(unit))]
 
     def unseen(low, high, level):
