@@ -118,6 +118,7 @@ YES, NO = (f" Alone this would be a {answer}; among the 10 claims of this chapte
     (0.05, 0.25, "points", "at least", 0.1,
      "Yes, but whether by as much as we asked is open: +15 points (5 to 25). We asked for at least 10 points."),
     (0.01, 0.25, "points", "at least", 0.1, "Open: +13 points (1 to 25). We asked for at least 10 points."),  # -1 at the level judged
+    (0.5, 3.0, "times", "at least", 2.0, "Open: 1.75 times (0.5 to 3). We asked for at least 2 times."),  # 1 is no difference
     (-0.3, -0.05, "points", "at least", -0.1, "Open: \u221218 points (\u221230 to \u22125). We asked for at least -10 points."),
 ])  # fmt: skip
 def test_the_sentence_does_not_contradict_the_word(low, high, unit, direction, least, sentence):

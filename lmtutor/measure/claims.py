@@ -137,8 +137,8 @@ class Verdict:
         if claim.direction == "at most":
             head = {"supported": "Yes", "not supported": "No", "undecided": "Open"}[self.word]
             return f"{head}: {value}. We allowed at most {bar}.{self.doubt()}"
-        directed = unit != "%"  # a difference has a direction, a share has not
-        over, under = directed and low > 0, directed and high < 0
+        nothing = {"%": None, "times": 1.0}.get(unit, 0.0)  # a difference has a direction, a share has not
+        over, under = nothing is not None and low > nothing, nothing is not None and high < nothing
         asked = f"We asked for at least {bar}" + ("." if claim.chance is None else f"; chance is {quantity(claim.chance, unit)}.")
         if self.word == "supported":
             head = "Yes"
