@@ -59,6 +59,7 @@ def test_a_verdict_says_the_answer_draws_the_interval_and_remembers_the_bet(lab,
     assert verdict.word == "supported"
     text = card["text/plain"].splitlines()
     assert text[1:4] == ["Yes: 90% (60 to 98). We asked for at least 50%.", "It was: grammar. You bet: facts & figures.", "grammar 90% (60 to 98), facts 10%"]
+    assert "<dt>judged</dt><dd>at 95%, as the only claim of its chapter</dd>" in card["text/html"].partition("<details>")[2]
     assert text[-1] == "verdict: supported" and "├" in text[4] and text[5].endswith("│ at least 50%")
     assert kept["lmtutor"]["verdict"] | {"sentence": ""} == {
         "id": "lab.order", "word": "supported", "sentence": "", "estimate": 0.9, "low": 0.6, "high": 0.98, "unit": "%", "n": 10, "seeds": None, "live": False}
@@ -107,7 +108,7 @@ def test_what_was_not_declared_is_refused(lab, call, error, message):
     (0.05, 0.15, "points", None, "at most", "Yes: +10 points (5 to 15). We allowed at most 20 points."),
 ])  # fmt: skip
 def test_a_sentence_says_first_the_direction_and_then_the_bar(low, high, unit, chance, direction, sentence):
-    declared = Claim("1", "t", "m", 10, 1, 0.2, "r", chance, direction)
+    declared = Claim("1", "t", "m", 10, 1, 0.2, "r", chance, direction, family=1)
     assert declared.judge(Interval((low + high) / 2, low, high, 10, unit=unit)).sentence() == sentence
 
 
@@ -125,6 +126,8 @@ def test_a_bar_has_its_interval_and_what_was_asked_at_their_places(low, high):
 def test_every_claim_of_the_book_can_be_read_and_is_known_by_its_chapter():
     known = read_claims()
     assert known and all(id.partition(".")[0] and id == one.id for id, one in known.items())
+    chapters = [id.partition(".")[0] for id in known]
+    assert all(one.family == chapters.count(id.partition(".")[0]) for id, one in known.items())
     with pytest.raises(ConfigError, match="no claim is called 'pretraining.ordre'; choose one of pretraining."):
         claim("pretraining.ordre")
 

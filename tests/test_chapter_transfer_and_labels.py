@@ -17,5 +17,30 @@ def test_labels_are_worth_what_the_curves_say():
     noisy = {n: a + draw.normal(0, 0.03, 5) for n, (a, _) in flat.items()}
     found = labels_worth(0.8 + draw.normal(0, 0.03, 5), 8, noisy, seed=0)
     assert found.low < 8 < found.high and found.unit == "times"
+    assert found.at(0.99).high > found.high and found.at(0.99).low < found.low
     with pytest.raises(DataError, match="needs two runs or more"):
         labels_worth([0.8], 8, flat, seed=0)
+
+
+def test_labels_worth_varies_items_too_where_it_is_given_their_answers():
+    rng = np.random.default_rng(1)
+    hard = rng.random(60)
+
+    def answers(rate, S=5):
+        return (hard + 0.1 * rng.normal(size=(S, 60)) < rate).astype(float)
+
+    with_k, without = answers(0.8), {8: answers(0.5), 32: answers(0.7), 128: answers(0.9)}
+    both = labels_worth(with_k, 8, without, seed=0)
+    runs = labels_worth(with_k.mean(axis=1), 8, {n: table.mean(axis=1) for n, table in without.items()}, seed=0)
+    assert both.estimate == pytest.approx(runs.estimate) and (both.n, runs.n, both.seeds) == (60, 5, 5)
+    assert both.low < runs.low and both.high > runs.high
+    with pytest.raises(DataError, match="answers to different items"):
+        labels_worth(with_k[:, :9], 8, without, seed=0)
+
+
+def test_few_runs_are_as_uncertain_as_students_t():
+    """Straight in log(n), one doubling for 10 points, and only the runs with k vary: a t interval on the scale of log2."""
+    with_k, exact = [0.69, 0.7, 0.71], {n: [rate, rate] for n, rate in ((1, 0.4), (1024, 1.4))}
+    found = labels_worth(with_k, 1, exact, seed=0, resamples=100_000)
+    half = 4.3027 * 0.01 / 3**0.5 / 0.1
+    assert np.log2([found.low, found.high]) == pytest.approx([3 - half, 3 + half], abs=0.01)

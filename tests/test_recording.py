@@ -189,9 +189,9 @@ def test_bad_records_are_refused_in_one_line(lab, tmp_path, call, message):
 
 
 def test_plain_unpacks_what_experiments_return():
-    interval = stats.wilson(1, 2)
-    made = plain({"interval": interval, "array": np.arange(2), "flag": np.bool_(True), "none": None})
-    assert made == {"interval": interval.__dict__, "array": [0, 1], "flag": True, "none": None}
+    test = stats.mcnemar_exact([1, 0], [0, 0])
+    made = plain({"test": test, "array": np.arange(2), "flag": np.bool_(True), "none": None})
+    assert made == {"test": test.__dict__, "array": [0, 1], "flag": True, "none": None}
     assert json.loads(json.dumps(made)) == made
 
 

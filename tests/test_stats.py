@@ -112,7 +112,7 @@ def test_seeds_then_items_covers_the_truth_about_seeds_not_run(seeds, spread):
     rng, held, items_only = np.random.default_rng(3), 0, 0
     for trial in range(200):
         values = runs_of_a_model(rng, seeds, 200, spread)
-        interval = stats.seeds_then_items(values, seed=trial, resamples=500)
+        interval = stats.seeds_then_items(values)
         held += interval.low <= 0.75 <= interval.high
         naive = stats.wilson(values.ravel())
         items_only += naive.low <= 0.75 <= naive.high
@@ -139,7 +139,8 @@ def test_with_classes_each_has_the_same_part_and_items_are_drawn_within():
     classes = np.array([0] * 90 + [1] * 10)
     values = np.where(classes == 0, 1.0, 0.0)[None].repeat(4, axis=0)
     balanced = stats.seeds_then_items(values, seed=0, classes=classes)
-    assert (balanced.estimate, balanced.low, balanced.high) == (0.5, 0.5, 0.5)  # no draw within a class changes it
+    assert balanced.estimate == 0.5  # within a class all are alike: nothing is known but that none of 4 seeds differed
+    assert balanced.low == pytest.approx(0.5 - 0.5 * stats.wilson(0, 4).high) and balanced.high == pytest.approx(1 - balanced.low)
     assert stats.seeds_then_items(values, seed=0).estimate == 0.9
     rng = np.random.default_rng(5)
     a, b = ((rng.random((2, 1, 400)) < np.where(np.arange(400) < 300, 0.9, 0.4))).astype(float)
@@ -149,15 +150,127 @@ def test_with_classes_each_has_the_same_part_and_items_are_drawn_within():
     spread = 0.5 * np.sqrt(sum(r.var() / len(r) for r in recalls))
     assert one.estimate == pytest.approx(np.mean([r.mean() for r in recalls]) - 0.5)
     assert (one.high - one.low) / 2 == pytest.approx(1.96 * spread, rel=0.05)
-    same = stats.seeds_then_items(np.vstack([a, b]), seed=0, classes=np.zeros(400))
-    assert same == stats.seeds_then_items(np.vstack([a, b]), seed=0)
+    same = stats.seeds_then_items(np.vstack([a, b]), classes=np.zeros(400))
+    assert same == stats.seeds_then_items(np.vstack([a, b]))
 
 
-def test_answers_that_are_all_alike_still_leave_doubt():
-    perfect = stats.seeds_then_items(np.ones((5, 50)), seed=0)
-    assert perfect.estimate == perfect.high == 1 and perfect.low == pytest.approx(stats.wilson(50, 50).low)
-    equal = stats.paired_bootstrap(np.ones(50), np.ones(50), seed=0)
-    assert equal.low == -equal.high == pytest.approx(-stats.wilson(0, 50).high)
+def test_answers_that_are_all_alike_count_seeds_and_not_only_items():
+    for S, N, unseen in ((5, 50, 5), (50, 5, 5)):  # the fewer of the two
+        perfect = stats.seeds_then_items(np.ones((S, N)))
+        assert perfect.estimate == perfect.high == 1 and perfect.low == pytest.approx(stats.wilson(unseen, unseen).low)
+    equal = stats.seeds_then_items(np.zeros((5, 50)), unit="points")
+    assert equal.low == -equal.high == pytest.approx(-stats.wilson(0, 5).high)
+    one_run = stats.paired_bootstrap(np.ones(50), np.ones(50), seed=0)
+    assert one_run.low == -one_run.high == pytest.approx(-stats.wilson(0, 50).high)
+
+
+def test_a_seed_that_may_fail_as_a_whole_pulls_the_bound_to_its_floor():
+    unseen = stats.wilson(0, 10).high  # the share of seeds that may fail, though none of ten did
+    perfect = stats.seeds_then_items(np.ones((10, 200)), floor=0.5)
+    assert (perfect.low, perfect.high) == pytest.approx((1 - unseen * 0.5, 1))
+    values = (np.random.default_rng(0).random((10, 200)) < 0.97).astype(float)
+    trusting, careful = stats.seeds_then_items(values), stats.seeds_then_items(values, floor=0.5)
+    assert careful.low == pytest.approx(values.mean() - unseen * (values.mean() - 0.5)) and careful.high == trusting.high
+    wrong = stats.seeds_then_items(1 - values, floor=0.5)  # where less is better the other bound moves
+    assert (wrong.low, wrong.high) == pytest.approx((1 - careful.high, 1 - careful.low))
+    spread = np.repeat([[1.0], [0.5]], 5, axis=0).repeat(200, axis=1)
+    assert stats.seeds_then_items(spread, floor=0.9) == stats.seeds_then_items(spread)  # what was seen is worse
+
+
+def test_a_share_of_seeds_counts_each_seed_once():
+    interval = stats.share_of_seeds([True] * 9 + [False])
+    assert str(interval) == "90% [60, 98], n=10, 10 seeds" and interval.low == stats.wilson(9, 10).low
+
+
+def test_fixed_items_leave_the_seeds_alone_and_say_so():
+    values = np.linspace(-0.5, 0.5, 9) + np.array([[0.0], [0.1], [0.2]])
+    fixed = stats.seeds_then_items(values, items="fixed", unit="points")
+    assert (fixed.high - fixed.low) / 2 == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)  # t with 2 degrees of freedom
+    assert str(fixed).endswith("n=9 fixed, 3 seeds") and "items" not in fixed.method
+    drawn = stats.seeds_then_items(values, unit="points")
+    half = ((4.3027 * 0.1) ** 2 / 3 + 2.3060**2 * np.var(values[0], ddof=1) / 9) ** 0.5  # and t with 8 for the items
+    assert (drawn.high - drawn.low) / 2 == pytest.approx(half, rel=1e-4) and str(drawn).endswith("n=9, 3 seeds")
+
+
+def test_a_share_has_wilsons_interval_for_as_many_independent_answers():
+    values = np.random.default_rng(1).random((40, 2000)) < 0.9
+    seen, counted = stats.seeds_then_items(values), stats.wilson(values.ravel())
+    assert counted.low - 0.003 < seen.low < counted.low and counted.high < seen.high < counted.high + 0.003
+    near_one = np.ones((3, 40))
+    near_one[0, :2] = 0
+    interval = stats.seeds_then_items(near_one)
+    assert interval.high < 1 and interval.estimate - interval.low > 2 * (interval.high - interval.estimate)
+
+
+@pytest.mark.parametrize("rate", [0.8, 0.95, 0.99])
+def test_few_items_of_unequal_difficulty_are_covered_too(rate):
+    """9 items, 10 seeds; at .95 fewer than 184 of 200 is 3 in 100. Satterthwaite's holds 185, 180 and 170 of them."""
+    rng, held = np.random.default_rng(6), 0
+    for _ in range(200):
+        logit = np.log(rate / (1 - rate)) + 1.5 * rng.normal(size=9)
+        values = rng.random((10, 9)) < 1 / (1 + np.exp(-logit))
+        interval = stats.seeds_then_items(values)
+        held += interval.low <= MEAN_OF[rate] <= interval.high
+    assert held >= 184
+
+
+DIFFICULTY = 1.5 * np.random.default_rng(0).normal(size=200_000)
+MEAN_OF = {rate: np.mean(1 / (1 + np.exp(-(np.log(rate / (1 - rate)) + DIFFICULTY)))) for rate in (0.8, 0.95, 0.99)}
+
+
+def test_seeds_that_fail_as_a_whole_are_covered_with_a_floor():
+    """One seed in ten at chance, the others at 97%; at .95 fewer than 180 of 200 is 3 in 1,000. Without the floor a third is missed."""
+    rng, held, trusting = np.random.default_rng(7), 0, 0
+    for _ in range(200):
+        rates = np.where(rng.random((10, 1)) < 0.1, 0.5, 0.97)
+        values = rng.random((10, 200)) < rates
+        interval = stats.seeds_then_items(values, floor=0.5)
+        held += interval.low <= 0.923 <= interval.high
+        interval = stats.seeds_then_items(values)
+        trusting += interval.low <= 0.923 <= interval.high
+    assert held >= 180 and trusting < 160
+
+
+def test_a_paired_bootstrap_of_few_items_is_stretched_to_students_t():
+    d = np.random.default_rng(8).normal(0, 1, 12)
+    interval = stats.paired_bootstrap(d, 0 * d, seed=0, unit="s")
+    assert (interval.high - interval.low) / 2 == pytest.approx(2.2010 * d.std(ddof=1) / 12**0.5, rel=0.06)
+
+
+@pytest.mark.parametrize("interval", [
+    stats.wilson(166, 200), stats.share_of_seeds([1] * 9 + [0]), stats.seeds_then_items(np.eye(5)), stats.seeds_then_items(np.ones((3, 9))),
+    stats.seeds_then_items(np.eye(4) - 0.5, unit="points", items="fixed"), stats.seeds_then_items(np.eye(5), floor=0.9),
+    stats.paired_bootstrap(np.arange(40) % 2, np.zeros(40), seed=0), Interval(0.5, 0.4, 0.7, 9), Interval(0.5, 0.48, 0.53, 9, seeds=3),
+])  # fmt: skip
+def test_an_interval_gives_itself_at_another_level(interval):
+    wider = interval.at(0.995)
+    assert wider.level == 0.995 and wider.low <= interval.low and interval.high <= wider.high
+    assert wider.high - wider.low > interval.high - interval.low
+    back = wider.at(0.95)
+    assert (back.low, back.high) == pytest.approx((interval.low, interval.high)) and back.estimate == interval.estimate
+
+
+def test_at_another_level_it_is_what_was_asked_for_at_once():
+    assert stats.wilson(7, 10).at(0.99) == stats.wilson(7, 10, level=0.99)
+    assert stats.seeds_then_items(np.eye(5)).at(0.99) == stats.seeds_then_items(np.eye(5), level=0.99)
+    a = np.arange(30) % 3 == 0
+    assert stats.paired_bootstrap(a, ~a, seed=0).at(0.99) == stats.paired_bootstrap(a, ~a, seed=0, level=0.99)
+    by_hand = Interval(0.5, 0.4, 0.7, 9).at(0.99)
+    assert (by_hand.low, by_hand.high) == pytest.approx((0.5 - 0.1 * 2.5758 / 1.95996, 0.5 + 0.2 * 2.5758 / 1.95996), rel=1e-4)
+    few_seeds = Interval(0.5, 0.45, 0.55, 9, seeds=3).at(0.99)
+    assert few_seeds.high == pytest.approx(0.5 + 0.05 * 9.9248 / 4.3027, rel=1e-4)  # t with 2 degrees of freedom
+    assert Interval(0.5, 0.1, 0.9, 9, seeds=2).at(0.99).high == 1
+
+
+def test_the_error_of_the_resampling_is_told_and_falls_with_more():
+    d = np.random.default_rng(9).normal(0, 1, 50)
+    bounds = [stats.paired_bootstrap(d, 0 * d, seed=seed, resamples=1000, unit="s") for seed in range(200)]
+    for side, bound in enumerate(("low", "high")):
+        spread = np.std([getattr(one, bound) for one in bounds])
+        assert np.mean([one.error[side] for one in bounds]) == pytest.approx(3 * spread, rel=0.2)
+    assert sum(bounds[0].at(0.95, more=100).error) < sum(bounds[0].error) / 5
+    assert stats.wilson(3, 9).error == stats.seeds_then_items(np.eye(3)).error == (0, 0)
+    assert stats.percentiles(np.array([1.0] * 50 + [np.inf] * 50), 0.95) == (1.0, np.inf, (0, 0))  # far from the step
 
 
 def test_same_seed_same_interval_and_the_global_generator_is_left_alone():
@@ -210,6 +323,12 @@ NAN = float("nan")
     (lambda: stats.seeds_then_items([[1, 0], [1]], seed=0), DataError, "rows of equal length"),
     (lambda: stats.seeds_then_items([[1, -1], [0, 0]], seed=0), DataError, "give unit='points' for differences"),
     (lambda: stats.seeds_then_items([[1, 0], [0, 0]], seed=0, classes=[1]), DataError, "give one class for each of the 2 items"),
+    (lambda: stats.seeds_then_items(np.eye(2), items="named"), ConfigError, "say 'drawn' or 'fixed'"),
+    (lambda: stats.seeds_then_items(np.eye(2), floor=50), ConfigError, "floor is 50; unit '%' reaches from 0 to 1"),
+    (lambda: stats.seeds_then_items([[1], [0]]), DataError, "stands on 1 item, which tells nothing about others"),
+    (lambda: stats.seeds_then_items(np.eye(3), classes=[0, 0, 1]), DataError, "give two or more (of each class)"),
+    (lambda: stats.seeds_then_items(np.ones((3, 9)), unit="nats"), DataError, "all values are 1, and 'nats' has no limits"),
+    (lambda: stats.wilson(1, 2).at(99), ConfigError, "level is 99; give a fraction between 0 and 1"),
     (lambda: stats.holm([0.5, 1.5]), DataError, "a p-value lies in 0 to 1"),
     (lambda: stats.binomial_range(0.5, 0, 24), ConfigError, "n=0, draws=24; both must be at least 1"),
 ])  # fmt: skip

@@ -73,7 +73,7 @@ def judge(id: str, interval: Interval, *, outcome: str | None = None, levels: Ma
         f'<p class="lm-head">{verdict.word}</p>', f"<p><strong>{mark(escape(sentence))}</strong></p>",
         f"<p>{escape(guess)}</p>" if guess else "", f"<p>{mark(escape(between))}</p>" if between else "",
         f"<pre>{mark(escape(drawn))}</pre>",
-        folded(registration(this)),
+        folded(registration(this) | {"judged": verdict.level()}),
     ])
     text = [f"{id}: {this.text}", plain(sentence), *([guess] if guess else []), *([plain(between)] if between else []), plain(drawn),
             f"verdict: {verdict.word}"]

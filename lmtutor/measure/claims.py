@@ -38,6 +38,7 @@ class Claim:
     options: Sequence[str] = ()
     arms: Sequence[str] = ()  # what is compared
     unit: str = ""  # of the measure, as an `Interval` has it: "%", "points", "nats"; empty: the interval's own
+    family: int = 10  # claims of its chapter: their verdicts together err in 5 % at most, see `lmtutor.measure.stats`
     registered: str = "before"  # the run; "after a look" says in `why` what had been seen
     why: str = ""
 
@@ -47,6 +48,8 @@ class Claim:
         if self.n_items < 1 or self.n_seeds < 1:
             declared = f"{self.n_items} items and {self.n_seeds} seeds"
             raise ConfigError(f"claim {self.id} declares {declared}; both need 1 or more")
+        if self.family < 1:
+            raise ConfigError(f"claim {self.id} is one of {self.family} claims; give the number of the chapter's claims, 1 or more")
         if self.direction == "within" and self.least_effect <= 0:
             raise ConfigError(f"claim {self.id} is 'within' {self.least_effect}; the margin must be above 0")
         if self.registered not in REGISTERED:
@@ -57,7 +60,11 @@ class Claim:
             raise ConfigError(f"claim {self.id} asks {self.question!r} with {len(self.options)} options; give a question and two or more")
 
     def judge(self, interval: Interval) -> Verdict:
-        """Supported if all of the interval keeps the promise, not supported if all breaks it."""
+        """Supported if all of the interval keeps the promise, not supported if all breaks it.
+
+        It is judged at the level 1 - .05 / family, or at its own if that is higher. Where a bound lies so near to what is needed that
+        other draws might decide otherwise, ten times as many are taken; if that isn't enough it is undecided.
+        """
         seeds = interval.seeds or 1
         if interval.n < self.n_items or seeds < self.n_seeds:
             raise DataError(
@@ -66,13 +73,21 @@ class Claim:
             )
         if self.unit not in ("", interval.unit):
             raise DataError(f"claim {self.id} is measured in {self.unit}, the interval is in {interval.unit}; give what was declared")
-        effect, low, high = self.least_effect, interval.low, interval.high
+        level = 1 - 0.05 / self.family
+        judged = interval if interval.level >= level - 1e-9 else interval.at(level)  # 1e-9: rounding
+        if self.word(judged) != self.word(judged, safely=True):
+            judged = judged.at(judged.level, more=10)
+        return Verdict(self.word(judged, safely=True), self, interval, judged)
+
+    def word(self, interval: Interval, safely: bool = False) -> str:
+        """The verdict that the bounds give as they are; or `safely`, with each moved outwards by its Monte-Carlo error."""
+        effect, low, high = self.least_effect, interval.low - safely * interval.error[0], interval.high + safely * interval.error[1]
         keeps, breaks = {
             "at least": (low >= effect, high < effect),
             "at most": (high <= effect, low > effect),
             "within": (-effect <= low and high <= effect, low > effect or high < -effect),
         }[self.direction]
-        return Verdict("supported" if keeps else "not supported" if breaks else "undecided", self, interval)
+        return "supported" if keeps else "not supported" if breaks else "undecided"
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,23 @@ class Verdict:
 
     word: str  # supported, not supported or undecided
     claim: Claim
-    interval: Interval
+    interval: Interval  # as it is shown
+    judged: Interval | None = None  # the same at the level at which it was judged
+
+    def level(self) -> str:
+        """At which level it was judged, and why."""
+        family = f"one of {self.claim.family} claims" if self.claim.family > 1 else "the only claim"
+        return f"at {100 * (self.judged or self.interval).level:.4g}%, as {family} of its chapter"
+
+    def doubt(self) -> str:
+        """Why it is undecided although the interval that is shown decides."""
+        alone = self.claim.word(self.interval)
+        if self.word != "undecided" or alone == "undecided":
+            return ""
+        if self.judged and (self.judged.level == self.interval.level or self.claim.word(self.judged) == alone):
+            return " A bound lies so near to that that other draws might decide otherwise."
+        answer = "yes" if alone == "supported" else "no"
+        return f" Alone this would be a {answer}; among the {self.claim.family} claims of this chapter it is not sure."
 
     def digits(self) -> int:
         """How many digits more than usual tell the interval's bounds from what was asked."""
@@ -95,29 +126,31 @@ class Verdict:
         return next((d for d in range(3) if not hidden(d)), 3)
 
     def sentence(self) -> str:
-        """The verdict in plain words: first the direction, then the bar."""
+        """The verdict in plain words: first the direction, then the bar. The numbers are those of the interval at 95 %."""
         claim, interval, unit = self.claim, self.interval, self.interval.unit
-        low, high = interval.low, interval.high
+        low, high = (self.judged or interval).low, (self.judged or interval).high
         value, bar = in_words(interval, self.digits()), quantity(claim.least_effect, unit).lstrip("+")
         if claim.direction == "within":
             return {"supported": f"No difference that counts: {value}, within {bar} of zero.",
                     "not supported": f"They differ: {value}, by more than {bar}.",
-                    "undecided": f"Open: {value}. It may be more than {bar} or less."}[self.word]
+                    "undecided": f"Open: {value}. It may be more than {bar} or less.{self.doubt()}"}[self.word]
         if claim.direction == "at most":
-            return {"supported": f"Yes: {value}. We allowed at most {bar}.", "not supported": f"No: {value}. We allowed at most {bar}.",
-                    "undecided": f"Open: {value}. We allowed at most {bar}."}[self.word]
-        nothing = 0.0 if unit != "%" else None  # a difference has a direction, a share has not
+            head = {"supported": "Yes", "not supported": "No", "undecided": "Open"}[self.word]
+            return f"{head}: {value}. We allowed at most {bar}.{self.doubt()}"
+        nothing = {"%": None, "times": 1.0}.get(unit, 0.0)  # a difference has a direction, a share has not
         over, under = nothing is not None and low > nothing, nothing is not None and high < nothing
         asked = f"We asked for at least {bar}" + ("." if claim.chance is None else f"; chance is {quantity(claim.chance, unit)}.")
         if self.word == "supported":
-            return f"Yes: {value}. {asked}"
-        if under:
-            return f"No, the other way round: {value}. {asked}"
-        if claim.chance is not None and high < claim.chance:
-            return f"No, worse than chance: {value}. {asked}"
-        if self.word == "not supported":
-            return f"Yes, but by less than we asked: {value}. {asked}" if over else f"No: {value}. {asked}"
-        return f"Yes, but whether by as much as we asked is open: {value}. {asked}" if over else f"Open: {value}. {asked}"
+            head = "Yes"
+        elif self.word == "undecided":
+            head = "Yes, but whether by as much as we asked is open" if over and not self.doubt() else "Open"
+        elif under:
+            head = "No, the other way round"
+        elif claim.chance is not None and high < claim.chance:
+            head = "No, worse than chance"
+        else:
+            head = "Yes, but by less than we asked" if over else "No"
+        return f"{head}: {value}. {asked}{self.doubt()}"
 
     def lines(self, measured: str = "measured") -> list[str]:
         """The verdict as it is printed; `measured` heads the line of the interval."""
@@ -130,6 +163,7 @@ class Verdict:
             f"needed: {claim.direction} {quantity(claim.least_effect, unit)}{chance}",
             f"refuted by: {claim.refuted_by}",
             f"{measured}: {self.interval.text(self.digits())}",
+            f"judged: {self.level()}",
             f"verdict: {self.word}",
         ]
 
@@ -156,8 +190,9 @@ def read_claims(chapters: Path = CHAPTERS) -> dict[str, Claim]:
     for path in sorted(chapters.glob("*/claims.toml")):
         chapter = path.parent.name
         try:
-            for name, table in tomllib.loads(path.read_text(encoding="utf-8")).items():
-                found[f"{chapter}.{name}"] = Claim(id=f"{chapter}.{name}", **table)
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            for name, table in tables.items():
+                found[f"{chapter}.{name}"] = Claim(id=f"{chapter}.{name}", family=len(tables), **table)
         except (tomllib.TOMLDecodeError, TypeError, AttributeError) as problem:
             wanted = ", ".join(item.name for item in dataclasses.fields(Claim)[1:])
             raise ConfigError(f"{chapter}/{path.name} cannot be read ({problem}); a claim has {wanted}") from None

@@ -2,17 +2,23 @@
 
 An accuracy is never shown alone: it carries its interval and the number of items it stands on. numpy, scipy
 and statsmodels do the arithmetic; what is ours is the choice of method and the refusal to give an interval
-where the data support none.
+where the data support none. How often each interval holds the truth: `benchmarks/coverage.py`.
+
+One rule for many claims: an interval is shown at 95 %, and the verdicts of one chapter together err in 5 % of all
+cases at most. So a claim that is one of m is judged by its interval at the level 1 - .05 / m (Bonferroni; Dunn 1961).
+Holm's step-down decides more, but needs all m results at once, and a cell judges one. `Claim.judge` applies the rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lmtutor.errors import ConfigError, DataError
+
+NO_ERROR = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,27 @@ class Interval:
     method: str = ""
     unit: str = "%"  # "%" and "points" are stored as fractions; any other unit is stored and printed as it is
     seeds: int | None = None  # None: conditional on the one run that was measured
+    fixed: bool = False  # the items are all that is meant, so the interval is over seeds alone
+    error: tuple[float, float] = NO_ERROR  # of low and of high, from resampling: three standard errors; 0: nothing was drawn
+    again: Callable[[float, int], tuple] | None = field(default=None, repr=False, compare=False)  # (level, more) -> low, high, error
+
+    def at(self, level: float, more: int = 1) -> Interval:
+        """The same interval at another level, from `more` times as many resamples.
+
+        An interval written by hand has no `again`: both its sides are stretched around the estimate as Student's t with seeds - 1
+        degrees of freedom is, or, without seeds, as the normal is.
+        """
+        from scipy.stats import t
+
+        check_level(level)
+        if self.again:
+            low, high, error = self.again(level, more)
+        else:
+            freedom = self.seeds - 1 if (self.seeds or 0) > 1 else np.inf
+            wider = t.ppf((1 + level) / 2, freedom) / t.ppf((1 + self.level) / 2, freedom)
+            low, high = np.clip([self.estimate + wider * (bound - self.estimate) for bound in (self.low, self.high)], *limits(self.unit))
+            error = tuple(wider * each for each in self.error)
+        return replace(self, low=float(low), high=float(high), error=error, level=level)
 
     def __str__(self) -> str:
         return self.text()
@@ -34,8 +61,13 @@ class Interval:
     def text(self, digits: int = 0) -> str:
         """The interval as the book prints it; `digits` more than usual."""
         low, high = (number(value, self.unit, digits).lstrip("+") for value in (self.low, self.high))
-        seeds = "" if self.seeds is None else f", {self.seeds} seeds"
-        return f"{quantity(self.estimate, self.unit, digits)} [{low}, {high}], n={self.n:,}{seeds}"
+        items, seeds = " fixed" * self.fixed, "" if self.seeds is None else f", {self.seeds} seeds"
+        return f"{quantity(self.estimate, self.unit, digits)} [{low}, {high}], n={self.n:,}{items}{seeds}"
+
+
+def limits(unit: str) -> tuple[float, float]:
+    """Between which a mean can lie at all."""
+    return {"%": (0.0, 1.0), "points": (-1.0, 1.0)}.get(unit, (-np.inf, np.inf))
 
 
 def number(value: float, unit: str, digits: int = 0) -> str:
@@ -75,8 +107,22 @@ def wilson(correct: int | Sequence[bool] | np.ndarray, n: int | None = None, lev
         answers = binary(correct, "correct")
         correct, n = int(answers.sum()), len(answers)
     check_count(correct, n)
-    low, high = proportion_confint(correct, n, alpha=1 - check_level(level), method="wilson")
-    return Interval(correct / n, float(low), float(high), int(n), level, "Wilson")
+
+    def again(level, more=1):
+        low, high = proportion_confint(correct, n, alpha=1 - level, method="wilson")
+        return float(low), float(high), NO_ERROR
+
+    return Interval(correct / n, *again(check_level(level))[:2], int(n), level, "Wilson", again=again)
+
+
+def share_of_seeds(reached: Sequence[bool] | np.ndarray, level: float = 0.95) -> Interval:
+    """Wilson's interval of "k of S seeds reached it": each seed is one item, however many questions it answered.
+
+    Parameters
+    ----------
+    reached : (S,) of 0 and 1
+    """
+    return replace(wilson(np.asarray(reached), level=level), seeds=len(reached))
 
 
 def exact_binomial(correct: int, n: int, chance: float, *, alternative: str = "two-sided") -> float:
@@ -142,86 +188,172 @@ def paired_bootstrap(
     -------
     Interval    percentile interval; its n is the number of items
 
-    Source: Efron 1979; Miller 2024 on documents rather than tokens.
+    Source: Efron 1979; Miller 2024 on documents rather than tokens; Hesterberg 2015 on the stretch to Student's t.
     """
     a, b = finite(a, "a", 1), finite(b, "b", 1)
     check_same_length(a, b)
     return bootstrap((a - b)[None], seed, resamples, level, unit, "paired bootstrap over items", classes=classes)
 
 
+def bootstrap(values, seed, resamples, level, unit, method, classes=None) -> Interval:
+    """Percentile bootstrap over the columns of `values` (R, N), whose rows are averaged first: conditional on them.
+
+    With `classes` (N,) it is the mean over the classes of their own means, and columns are drawn within each. A bootstrap of few
+    items is as much too narrow as the normal beside Student's t, so it is stretched by the ratio of the two.
+    """
+    if resamples < 100:
+        raise ConfigError(f"resamples is {resamples}; an interval needs at least 100, the book uses 10,000")
+    groups = by_class(values, classes, unit)
+    columns = [group.mean(axis=0) for group in groups]
+    estimate, items = float(np.mean([column.mean() for column in columns])), values.shape[1]
+    alike = all(np.ptp(column) == 0 for column in columns)
+    if not alike:
+        check_two_items(columns)
+    unseen = unseen_failures(estimate, unit, alike, [items])
+
+    def again(level, more=1):
+        rng, means = np.random.default_rng(seed), np.array([estimate])
+        for column in () if alike else columns:
+            moved = resampled_means(column, more * resamples, rng) - column.mean()
+            means = means + stretch(len(column), level) * moved / len(columns)
+        low, high, error = percentiles(means.clip(*limits(unit)), level)
+        return *unseen(low, high, level), error
+
+    low, high, error = again(check_level(level))
+    return Interval(estimate, low, high, items, level, "Wilson, as all are alike" if alike else method, unit, error=error, again=again)
+
+
 def seeds_then_items(
     values: Sequence[Sequence[float]] | np.ndarray,
     *,
-    seed: int,
+    seed: int | None = None,
     classes: Sequence[int] | np.ndarray | None = None,
-    resamples: int = 10_000,
+    items: str = "drawn",
+    floor: float | None = None,
     level: float = 0.95,
     unit: str = "%",
 ) -> Interval:
     """Interval of a mean that has two sources of chance: which seeds were run and which items were asked.
 
-    Each resample draws seeds, then items, with replacement, and adds what the two draws do to the mean: items
-    that every run was asked are hard or easy for all of them, so they are drawn once for all seeds. A handful
-    of seeds varies too little among itself, so the seeds' part is stretched to the half-width of Student's t
-    with S - 1 degrees of freedom. The interval errs on the wide side when seeds hardly differ.
+    Every run is asked the same items, so the mean's variance has a part for the seeds' means and a part for the items' means, and
+    each part has the t of its own few: half-width^2 = t(S - 1)^2 var(seeds) / S + t(N - 1)^2 var(items) / N. What is neither
+    stands in both parts, so the interval errs on the wide side where seeds hardly differ; Satterthwaite's approximation, which takes
+    it out once, covers less with few items. A share then has Wilson's interval for as many independent answers as would have that
+    half-width: it stays inside 0 to 1, and covers near the ends, where plus-minus doesn't.
+
+    Seeds that were not seen to fail may: without `floor` the interval trusts that seeds not run spread like those that were, and only
+    answers that are all alike count as S (or N, if fewer) that did not fail, out of an unknown share.
 
     Parameters
     ----------
     values : (S, N)    S >= 2 seeds (draws, orders) and N items; a difference: `a - b` with unit="points"
+    seed : not used, nothing is drawn
     classes : (N,)     the class of each item, for balanced accuracy: every class has the same part in the mean, and items
-        are drawn within their class
+        vary within their class
+    items : "drawn" from many more; or "fixed": these are all that is meant, and the interval is over seeds alone
+    floor : float      where a seed can fail as a whole, the mean of one that does (chance). The interval then reaches to where the
+        mean would be if as many failed as Wilson's upper bound of none in S says
 
     Raises
     ------
     ConfigError    with one seed: nothing is known about the others
+    DataError      with one item in a class, unless items are fixed; values all alike in a unit without limits
+
+    Source: Howe 1974 adds the parts (as do Zou and Donner 2008); Owen 2007 on what stands in both; Dean and Pagano 2015 on Wilson.
     """
+    from scipy.stats import t
+
     values = finite(values, "values", 2)
-    seeds, _ = values.shape
-    if seeds < 2:
+    n_seeds, n_items = values.shape
+    if n_seeds < 2:
         raise ConfigError(
             "values holds one seed, which tells nothing about others; run more seeds, or use wilson() or "
             "paired_bootstrap() and say 'conditional on this run'"
         )
-    return bootstrap(values, seed, resamples, level, unit, "bootstrap over seeds, then items", seeds, classes)
+    if items not in ("drawn", "fixed"):
+        raise ConfigError(f"items is {items!r}; say 'drawn' or 'fixed'")
+    lowest, highest = limits(unit)
+    if floor is not None and not lowest <= floor <= highest:
+        raise ConfigError(f"floor is {floor:g}; unit {unit!r} reaches from {lowest:g} to {highest:g}")
+    drawn, groups = items == "drawn", by_class(values, classes, unit)
+    seeds = np.mean([group.mean(axis=1) for group in groups], axis=0)  # (S,)
+    parts = [(seeds.var(ddof=1) / n_seeds, n_seeds - 1)]  # variance of the mean, degrees of freedom
+    if drawn:
+        columns = [group.mean(axis=0) for group in groups]
+        check_two_items(columns)
+        parts += [(column.var(ddof=1) / len(column) / len(columns) ** 2, len(column) - 1) for column in columns]
+    estimate = float(seeds.mean())
+    alike = bool(sum(variance for variance, _ in parts) < 1e-20 * max(1, estimate**2))  # nothing but rounding
+    counts = [n_items] * drawn + [n_seeds] * (floor is None)
+    unseen = unseen_failures(estimate, unit, alike, counts, [] if floor is None else [(n_seeds, floor)])
+
+    def again(level, more=1):
+        square = 0.0 if alike else sum(variance * t.ppf((1 + level) / 2, freedom) ** 2 for variance, freedom in parts)
+        if unit == "%" and square:
+            rate = square / (estimate * (1 - estimate))  # z^2 / n of Wilson's formula
+            middle, half = (estimate + rate / 2) / (1 + rate), np.sqrt(square + rate**2 / 4) / (1 + rate)
+        else:
+            middle, half = estimate, np.sqrt(square)
+        return *unseen(max(middle - half, lowest), min(middle + half, highest), level), NO_ERROR
+
+    low, high, _ = again(check_level(level))
+    method = f"{'Wilson' if alike or unit == '%' else 't'} over seeds{' and items' * drawn}{', as all are alike' * alike}"
+    return Interval(estimate, low, high, n_items, level, method, unit, n_seeds, not drawn, again=again)
 
 
-def bootstrap(values, seed, resamples, level, unit, method, seeds=None, classes=None) -> Interval:
-    """Percentile bootstrap of the mean of `values` (S, N) over its rows (when S > 1) and its columns.
+def by_class(values: np.ndarray, classes, unit: str) -> list[np.ndarray]:
+    """`values` (R, N), which must lie within the unit's limits, as one table for each class."""
+    lowest, highest = limits(unit)
+    if values.min() < lowest or values.max() > highest:
+        raise DataError(
+            f"values reach from {values.min():.3g} to {values.max():.3g}, unit {unit!r} from {lowest:g} "
+            f"to {highest:g}; give unit='points' for differences of accuracies, unit='nats' or such else"
+        )
+    if classes is not None and np.shape(classes) != values.shape[1:]:
+        raise DataError(f"classes has shape {np.shape(classes)}; give one class for each of the {values.shape[1]} items")
+    return [values] if classes is None else [values[:, np.asarray(classes) == c] for c in np.unique(classes)]
 
-    With `classes` (N,) it is the mean over the classes of their own means, and columns are drawn within each.
+
+def unseen_failures(estimate: float, unit: str, alike: bool, counts: Sequence[int], floors: Sequence[tuple[int, float]] = ()) -> Callable:
+    """A function (low, high, level) -> (low, high) that widens an interval by failures that n trials did not show.
+
+    Wilson's upper bound of 0 in n is the share that may fail all the same, and pulls the mean so far to a floor: `floors` are pairs
+    (n, floor). Where all answers are alike, the smallest of `counts` trials may have missed failures to either limit of the unit.
     """
+    if alike and counts:
+        if not np.isfinite(limits(unit)).all():
+            raise DataError(f"all values are {estimate:.3g}, and {unit!r} has no limits: nothing tells how others differ; show the value alone")
+        floors = [*floors, *((min(counts), limit) for limit in limits(unit))]
+
+    def unseen(low, high, level):
+        ends = [estimate + wilson(0, n, level).high * (floor - estimate) for n, floor in floors]
+        return float(min([low, *ends])), float(max([high, *ends]))
+
+    return unseen
+
+
+def stretch(n: int, level: float) -> float:
+    """How much wider Student's t is for n values than the bootstrap of them, which is as narrow as the normal with 1/n."""
     from scipy.stats import norm, t
 
-    check_level(level)
-    if resamples < 100:
-        raise ConfigError(f"resamples is {resamples}; an interval needs at least 100, the book uses 10,000")
-    bounds = {"%": (0.0, 1.0), "points": (-1.0, 1.0)}.get(unit, (-np.inf, np.inf))
-    if values.min() < bounds[0] or values.max() > bounds[1]:
-        raise DataError(
-            f"values reach from {values.min():.3g} to {values.max():.3g}, unit {unit!r} from {bounds[0]:g} "
-            f"to {bounds[1]:g}; give unit='points' for differences of accuracies, unit='nats' or such else"
-        )
-    rows, items = values.shape
-    if classes is not None and np.shape(classes) != (items,):
-        raise DataError(f"classes has shape {np.shape(classes)}; give one class for each of the {items} items")
-    groups = [values] if classes is None else [values[:, np.asarray(classes) == c] for c in np.unique(classes)]
-    estimate = float(np.mean([group.mean() for group in groups]))
-    if values.min() == values.max() and np.isfinite(bounds).all():
-        # Nothing to resample: a bootstrap would claim certainty. Wilson says how many may differ.
-        unseen = wilson(0, items, level).high
-        low, high = estimate - unseen * (estimate - bounds[0]), estimate + unseen * (bounds[1] - estimate)
-        return Interval(estimate, low, high, items, level, "Wilson, as all are alike", unit, seeds)
+    upper = (1 + check_level(level)) / 2
+    return t.ppf(upper, n - 1) / norm.ppf(upper) * np.sqrt(n / (n - 1))
 
-    rng = np.random.default_rng(seed)
-    means = np.mean([resampled_means(group.mean(axis=0), resamples, rng) for group in groups], axis=0)
-    if rows > 1:
-        each = np.mean([group.mean(axis=1) for group in groups], axis=0)  # (S,)
-        upper = (1 + level) / 2
-        stretch = t.ppf(upper, rows - 1) / norm.ppf(upper) * np.sqrt(rows / (rows - 1))
-        means += stretch * (resampled_means(each, resamples, rng) - estimate)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    low, high = max(float(low), bounds[0]), min(float(high), bounds[1])
-    return Interval(estimate, low, high, items, level, method, unit, seeds)
+
+def percentiles(draws: np.ndarray, level: float) -> tuple[float, float, tuple[float, float]]:
+    """Low, high and the Monte-Carlo error of each, from resampled values, which may be infinite.
+
+    The rank of a quantile q among R draws has the standard error sqrt(R q (1 - q)): the error is half the way between the draws that
+    stand three of these to its left and to its right.
+    """
+    draws, last = np.sort(draws), len(draws) - 1
+    bounds, errors = [], []
+    for q in ((1 - level) / 2, (1 + level) / 2):
+        reach = 3 * np.sqrt(len(draws) * q * (1 - q))
+        left, at, right = draws[np.clip(np.rint([q * last - reach, q * last, q * last + reach]), 0, last).astype(int)]
+        bounds.append(float(at))
+        errors.append(0.0 if left == right else float(right - left) / 2)  # both may be infinite
+    return *bounds, tuple(errors)
 
 
 def resampled_means(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -290,6 +422,11 @@ def binary(values, name: str) -> np.ndarray:
 def check_same_length(a: np.ndarray, b: np.ndarray) -> None:
     if len(a) != len(b):
         raise DataError(f"a has {len(a)} items, b has {len(b)}; pair the same items in the same order")
+
+
+def check_two_items(columns: Sequence[np.ndarray]) -> None:
+    if (fewest := min(map(len, columns))) < 2:
+        raise DataError(f"a mean stands on {fewest} item, which tells nothing about others; give two or more (of each class)")
 
 
 def check_count(correct, n) -> None:

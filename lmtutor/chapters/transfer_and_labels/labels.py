@@ -11,7 +11,7 @@ import numpy as np
 from lmtutor.data.prompts import draw_labelled
 from lmtutor.errors import DataError
 from lmtutor.finetune.classifier import Classifier, features, fit, linear_probe, new_head, predict, world_rows
-from lmtutor.measure.stats import Interval
+from lmtutor.measure.stats import Interval, percentiles, stretch
 from lmtutor.models.transformer import TinyConfig, build
 from lmtutor.pretrain.tinyworld import run
 from lmtutor.records.address import depends_on
@@ -132,31 +132,37 @@ def _report(name, arm, n, setting, seed, shuffled, follow):
     return one_arm(task, world, arm, n, "test", setting, seed=seed, shuffled=shuffled, look=look)
 
 
-def labels_worth(with_k: Sequence[float], k: int, without: dict[int, Sequence[float]], *, seed: int,
-                 resamples: int = 10_000) -> Interval:
+def labels_worth(with_k: Sequence, k: int, without: dict[int, Sequence], *, seed: int, resamples: int = 10_000,
+                 level: float = 0.95) -> Interval:
     """How many times more labels the other way needs to be as good: "k labels here are worth m there", as m / k.
 
     The other way's mean accuracies, made never to fall, are joined by straight lines over log(n); m is where they first
-    reach the accuracy of `with_k`. Each resample draws the runs of every n anew. Where m lies beyond the largest n that was
-    run the ratio is infinite: the interval is open at that end.
+    reach the accuracy of `with_k`. Each resample moves the mean of every n by its own runs' standard error times a draw of
+    Student's t, and, where the answers to each item are given, draws the items: the same for every n, as all were asked the
+    same. Where m lies beyond the largest n that was run the ratio is infinite: the interval is open at that end.
 
     Parameters
     ----------
-    with_k : (S,)     accuracies of S runs with k labels
-    without : n -> accuracies of runs of the other way with n labels
+    with_k : (S,) accuracies of S runs with k labels; or (S, N), their answers to N items
+    without : n -> the same of runs of the other way with n labels
 
     Returns
     -------
-    Interval    in "times", percentile bootstrap over runs
+    Interval    in "times"; n counts items, or runs where accuracies were given: then it is conditional on the items
+
+    Source: Weerahandi 1993 on the draws of t; Efron 1979 on those of items.
     """
     ns = sorted(without)
-    if len(ns) < 2 or len(with_k) < 2 or any(len(without[n]) < 2 for n in ns):
+    tables = [np.asarray(values, float) for values in (with_k, *(without[n] for n in ns))]
+    if len(ns) < 2 or min(map(len, tables)) < 2:
         raise DataError("a ratio of labels needs two runs or more with k labels, and of two numbers of labels or more without")
-    rng = np.random.default_rng(seed)
-
-    def resampled(values):
-        values = np.asarray(values, float)
-        return values[rng.integers(0, len(values), (resamples, len(values)))].mean(axis=1)
+    if len({table.shape[1:] for table in tables}) > 1 or tables[0].ndim > 2:
+        raise DataError("with_k and without hold answers to different items; give (runs, items) of the same items, or accuracies alone")
+    tables = [table.reshape(len(table), -1) for table in tables]  # (S, N), or (S, 1)
+    items = tables[0].shape[1]
+    columns = np.column_stack([table.mean(axis=0) for table in tables])  # (N, 1 + len(ns))
+    means, runs = columns.mean(axis=0), [len(table) for table in tables]
+    errors = [table.mean(axis=1).std(ddof=1) / np.sqrt(len(table)) for table in tables]
 
     def needed(target, curve):  # (R,), (R, len(ns)) -> (R,) log2 of m
         curve = np.maximum.accumulate(curve, axis=1)
@@ -168,8 +174,15 @@ def labels_worth(with_k: Sequence[float], k: int, without: dict[int, Sequence[fl
         found = x[inside - 1] + share * (x[inside] - x[inside - 1])
         return np.where(at == 0, x[0], np.where(at == len(ns), np.inf, found))
 
-    mean = needed(np.array([np.mean(with_k)]), np.array([[np.mean(without[n]) for n in ns]]))[0]
-    draws = needed(resampled(with_k), np.column_stack([resampled(without[n]) for n in ns]))
-    low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
-    return Interval(2**mean / k, 2**low / k, 2**high / k, n=len(with_k), method="bootstrap over runs", unit="times",
-                    seeds=min(len(with_k), *(len(without[n]) for n in ns)))
+    def again(level, more=1):
+        rng = np.random.default_rng(seed)
+        draws = means + np.column_stack([error * rng.standard_t(S - 1, more * resamples) for error, S in zip(errors, runs)])
+        if items > 1:  # counts of how often each item is drawn: one product for all n
+            counts = rng.multinomial(items, np.full(items, 1 / items), more * resamples)
+            draws += stretch(items, level) * (counts @ columns / items - means)
+        return percentiles(2 ** needed(draws[:, 0], draws[:, 1:]) / k, level)
+
+    low, high, error = again(level)
+    middle = needed(means[:1], means[None, 1:])[0]
+    return Interval(2**middle / k, low, high, items if items > 1 else runs[0], level, f"draws of runs{' and items' * (items > 1)}",
+                    "times", min(runs), error=error, again=again)
