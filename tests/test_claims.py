@@ -31,7 +31,7 @@ def test_a_verdict_prints_everything_that_was_declared():
         "needed: at least +10 points",
         "refuted by: an interval below +10 points",
         "measured: +23 points [17, 29], n=200, 5 seeds",
-        "judged: at 98.75%, as one of 4 claims of its chapter",
+        "judged: at 97.5%, as one of 4 claims of its chapter",
         "verdict: supported",
     ]
     percent = Claim("1", "t", "accuracy", 10, 1, 0.9, "less", chance=0.25, **ALONE).judge(stats.wilson(10, 10))
@@ -61,27 +61,27 @@ def made(low, high, errors=(0, 0), unit="points", finer=None):
 @pytest.mark.parametrize("family, low, word", [(1, 0.11, "supported"), (10, 0.11, "undecided"), (10, 0.13, "supported")])
 def test_one_of_many_claims_is_judged_at_a_higher_level(family, low, word):
     verdict = Claim("1", "t", "m", 10, 1, 0.10, "r", family=family).judge(made(low, low + 0.2))
-    assert verdict.word == word and verdict.interval.level == 0.95 and verdict.judged.level == pytest.approx(1 - 0.05 / family)
+    assert verdict.word == word and verdict.interval.level == 0.95 and verdict.judged.level == pytest.approx(max(0.95, 1 - 0.10 / family))
 
 
 def test_an_interval_by_hand_is_widened_and_one_at_a_level_high_enough_is_taken_as_it_is():
     by_hand = Claim("1", "t", "m", 10, 1, 0.10, "r", family=4).judge(Interval(0.2, 0.11, 0.29, 10, unit="points"))
-    assert by_hand.word == "undecided" and by_hand.judged.low == pytest.approx(0.2 - 0.09 * 2.4977 / 1.95996, rel=1e-4)
+    assert by_hand.word == "undecided" and by_hand.judged.low == pytest.approx(0.2 - 0.09 * 2.2414 / 1.95996, rel=1e-4)
     chosen = Interval(0.2, 0.11, 0.29, 10, level=1 - 0.05 / 4, unit="points")
     verdict = Claim("1", "t", "m", 10, 1, 0.10, "r", family=4).judge(chosen)
     assert verdict.word == "supported" and verdict.judged is chosen
 
 
 def test_the_verdicts_of_a_chapter_err_together_in_5_percent():
-    """Ten claims, each just at the border: one of them is supported in less than 5 % of chapters, in far more if each stood alone.
-    At .025, the half of it, more than 15 of 300 is 3 in 1,000."""
+    """Ten claims, each just at the border: one of them is supported in 5 % of chapters, in far more if each stood alone.
+    Of 300 chapters 15 are expected; more than 27 would be 1 in 1,000."""
     rng, wrong = np.random.default_rng(0), {1: 0, 10: 0}
     for _ in range(300):
         values = rng.normal(0, 1, (10, 5, 1)) + rng.normal(0, 0.1, (10, 5, 20))
         for family in wrong:
             claim = Claim("1", "t", "m", 20, 5, 0.0, "r", family=family)
             wrong[family] += any(claim.judge(stats.seeds_then_items(one, unit="x")).word == "supported" for one in values)
-    assert wrong[10] <= 15 and wrong[1] > 40
+    assert wrong[10] <= 27 and wrong[1] > 40
 
 
 @pytest.mark.parametrize("errors, finer, word", [

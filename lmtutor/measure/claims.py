@@ -62,7 +62,7 @@ class Claim:
     def judge(self, interval: Interval) -> Verdict:
         """Supported if all of the interval keeps the promise, not supported if all breaks it.
 
-        It is judged at the level 1 - .05 / family, or at its own if that is higher. Where a bound lies so near to what is needed that
+        It is judged at the level 1 - .10 / family, or at its own if that is higher; the rule stands in `lmtutor.measure.stats`. Where a bound lies so near to what is needed that
         other draws might decide otherwise, ten times as many are taken; if that isn't enough it is undecided.
         """
         seeds = interval.seeds or 1
@@ -73,7 +73,7 @@ class Claim:
             )
         if self.unit not in ("", interval.unit):
             raise DataError(f"claim {self.id} is measured in {self.unit}, the interval is in {interval.unit}; give what was declared")
-        level = 1 - 0.05 / self.family
+        level = max(0.95, 1 - 0.10 / self.family)
         judged = interval if interval.level >= level - 1e-9 else interval.at(level)  # 1e-9: rounding
         if self.word(judged) != self.word(judged, safely=True):
             judged = judged.at(judged.level, more=10)

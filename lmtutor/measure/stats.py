@@ -5,7 +5,8 @@ and statsmodels do the arithmetic; what is ours is the choice of method and the 
 where the data support none. How often each interval holds the truth: `benchmarks/coverage.py`.
 
 One rule for many claims: an interval is shown at 95 %, and the verdicts of one chapter together err in 5 % of all
-cases at most. So a claim that is one of m is judged by its interval at the level 1 - .05 / m (Bonferroni; Dunn 1961).
+cases at most. So a claim that is one of m is judged by its interval at the level 1 - .10 / m (Bonferroni; Dunn 1961), at 95 % at
+least: whatever is true, only one of the interval's ends can mislead, and each end errs in half of the cases.
 Holm's step-down decides more, but needs all m results at once, and a cell judges one. `Claim.judge` applies the rule.
 """
 
