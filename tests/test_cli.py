@@ -164,7 +164,7 @@ def test_fetch_without_network(run, nothing_here):
 
 def test_fetch_of_an_unknown_name(run):
     assert run("fetch", "bbc", "bcc") == (
-        2, "", "error: no asset is called 'bcc'; there are smollm2, bbc, reviews, dialogues\n",
+        2, "", "error: no asset is called 'bcc'; there are smollm2, minilm, bbc, reviews, dialogues\n",
     )  # fmt: skip
 
 

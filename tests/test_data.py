@@ -78,7 +78,7 @@ def test_every_asset_has_a_card_with_its_hash():
 
 def test_unknown_card():
     with pytest.raises(
-        ConfigError, match=r"^no card is called 'bcc'; there are smollm2, bbc, reviews, dialogues"
+        ConfigError, match=r"^no card is called 'bcc'; there are smollm2, minilm, bbc, reviews, dialogues"
     ):
         cards.card("bcc")
 

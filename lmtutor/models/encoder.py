@@ -102,11 +102,19 @@ def load_encoder(name: str | Path = BUILT_IN) -> Encoder:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"no encoder can be loaded from {str(name)!r} ({reason[:150]}); give 'minilm', a folder or an id of the hub") from None
-    if tokenizer.pad_token_id is None or getattr(model.config, "is_decoder", False):
-        raise ConfigError(f"{str(name)!r} is no sentence encoder; give one such as 'minilm'")
-    settings = Path(folder) / "sentence_bert_config.json"  # its makers' own limit, often below what it could read
-    limit = json.loads(settings.read_text(encoding="utf-8")).get("max_seq_length") if settings.is_file() else None
+    generates = any(kind.endswith("ForCausalLM") for kind in model.config.architectures or ())
+    if generates or tokenizer.pad_token_id is None or not _beside(folder, "1_Pooling/config.json").get("pooling_mode_mean_tokens", True):
+        raise ConfigError(f"{str(name)!r} is no sentence encoder that takes the mean over tokens; give one such as 'minilm'")
+    limit = _beside(folder, "sentence_bert_config.json").get("max_seq_length")  # its makers' own, often below what it could read
     return Encoder(model, tokenizer, limit or min(512, model.config.max_position_embeddings))
+
+
+def _beside(folder: str | Path, name: str) -> dict:
+    """A JSON file beside the model's own, in a folder or on the hub; empty where there is none."""
+    from transformers.utils import cached_file
+
+    path = cached_file(folder, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
+    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
 
 
 def word_vectors() -> WordVectors:
