@@ -405,7 +405,9 @@ def ngrams_in(stream: np.ndarray, sequences: list[Sequence[int]]) -> np.ndarray:
             which = np.flatnonzero(lengths == length)
             own = np.array([sequences[i] for i in which], dtype=np.uint64) + np.uint64(1)
             hashes = (own * powers[:length]).sum(axis=1, dtype=np.uint64) * back[0]
-            found[which] = np.isin(hashes, windows)
+            known = np.sort(hashes)  # few: looking windows up in them takes a tenth of the time of the other way round
+            met = known[np.searchsorted(known, windows).clip(max=len(known) - 1)] == windows
+            found[which] = np.isin(hashes, windows[met])
     return found
 
 
@@ -414,8 +416,7 @@ def overlap(probes: dict[str, Probe], stream: np.ndarray) -> dict[str, float]:
 
     Facts in a wording from training are meant to be there; everything else is meant not to be.
     """
-    shares = {}
-    for name, p in probes.items():
-        whole = [prompt[1:] + [int(answer)] for prompt, answer in zip(p.prompts, p.answers, strict=True)]
-        shares[name] = float(ngrams_in(stream, whole).mean())
-    return shares
+    whole = [prompt[1:] + [int(answer)] for p in probes.values() for prompt, answer in zip(p.prompts, p.answers, strict=True)]
+    ends = np.cumsum([len(p.prompts) for p in probes.values()])
+    found = np.split(ngrams_in(stream, whole), ends[:-1])  # all in one search: each length is looked for once
+    return {name: float(share.mean()) for name, share in zip(probes, found, strict=True)}
