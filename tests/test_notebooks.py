@@ -191,7 +191,6 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("11_prompting_calibration", "200 articles"): "how many are asked; guarded in its numbers",
     ("11_prompting_calibration", "32-bit"): "kind of arithmetic",
     ("11_prompting_labels", "5 points"): "what Min et al. report, and what the claim allows",
-    ("11_prompting_labels", "18 points"): "the lower end of the interval in the card below",
 }
 
 
