@@ -31,9 +31,11 @@ def test_a_verdict_prints_everything_that_was_declared():
         "needed: at least +10 points",
         "refuted by: an interval below +10 points",
         "measured: +23 points [17, 29], n=200, 5 seeds",
-        "judged: at 97.5%, as one of 4 claims of its chapter",
+        "judged: at 97.5%, as one of at most 4 claims of its chapter",
         "verdict: supported",
     ]
+    late = Claim("1", "t", "m", 10, 1, 0.1, "r", registered="after a look", why="the mean had been seen").judge(stats.wilson(10, 10))
+    assert "registered: after a look: the mean had been seen" in str(late).splitlines()
     percent = Claim("1", "t", "accuracy", 10, 1, 0.9, "less", chance=0.25, **ALONE).judge(stats.wilson(10, 10))
     assert "needed: at least 90% (chance 25%)" in str(percent) and "one seed" in str(percent)
     assert "judged: at 95%, as the only claim of its chapter" in str(percent)
@@ -103,7 +105,7 @@ def test_a_verdict_does_not_flip_with_the_seed_of_the_generator():
     assert words == {"undecided"}
 
 
-YES, NO = (f" Alone this would be a {answer}; among the 10 claims of this chapter it is not sure." for answer in ("yes", "no"))
+YES, NO = (f" Alone this would be a {answer}; beside the chapter's other claims it is not sure." for answer in ("yes", "no"))
 
 
 @pytest.mark.parametrize("low, high, unit, direction, least, sentence", [

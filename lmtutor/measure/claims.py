@@ -38,7 +38,7 @@ class Claim:
     options: Sequence[str] = ()
     arms: Sequence[str] = ()  # what is compared
     unit: str = ""  # of the measure, as an `Interval` has it: "%", "points", "nats"; empty: the interval's own
-    family: int = 10  # claims of its chapter: their verdicts together err in 5 % at most, see `lmtutor.measure.stats`
+    family: int = 10  # claims of its chapter, at most: their verdicts together err in 5 % at most, see `lmtutor.measure.stats`
     registered: str = "before"  # the run; "after a look" says in `why` what had been seen
     why: str = ""
 
@@ -101,7 +101,7 @@ class Verdict:
 
     def level(self) -> str:
         """At which level it was judged, and why."""
-        family = f"one of {self.claim.family} claims" if self.claim.family > 1 else "the only claim"
+        family = f"one of at most {self.claim.family} claims" if self.claim.family > 1 else "the only claim"
         return f"at {100 * (self.judged or self.interval).level:.4g}%, as {family} of its chapter"
 
     def doubt(self) -> str:
@@ -112,7 +112,7 @@ class Verdict:
         if self.judged and (self.judged.level == self.interval.level or self.claim.word(self.judged) == alone):
             return " A bound lies so near to that that other draws might decide otherwise."
         answer = "yes" if alone == "supported" else "no"
-        return f" Alone this would be a {answer}; among the {self.claim.family} claims of this chapter it is not sure."
+        return f" Alone this would be a {answer}; beside the chapter's other claims it is not sure."
 
     def digits(self) -> int:
         """How many digits more than usual tell the interval's bounds from what was asked."""
@@ -164,6 +164,7 @@ class Verdict:
             f"refuted by: {claim.refuted_by}",
             f"{measured}: {self.interval.text(self.digits())}",
             f"judged: {self.level()}",
+            *([] if claim.registered == "before" else [f"registered: {claim.registered}: {claim.why}"]),
             f"verdict: {self.word}",
         ]
 
