@@ -108,13 +108,16 @@ def toy_lm():
 
 
 class Letters:
-    """A tokenizer whose tokens are the characters themselves."""
+    """A tokenizer whose tokens are the characters themselves; `opening` stands before a text and `closing` after it."""
 
     eos_token_id = 127
 
-    def __call__(self, text, add_special_tokens):
-        assert not add_special_tokens
-        return {"input_ids": [ord(letter) for letter in text]}
+    def __init__(self, opening=(), closing=()):
+        self.opening, self.closing = opening, closing
+
+    def __call__(self, text, add_special_tokens=True):
+        ids = [ord(letter) for letter in text]
+        return {"input_ids": [*self.opening, *ids, *self.closing] if add_special_tokens else ids}
 
     def decode(self, ids):
         return "".join(map(chr, ids))
@@ -130,9 +133,29 @@ def by_letters():
         torch.manual_seed(0)
         model = LlamaForCausalLM(LlamaConfig(
             vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=100, initializer_range=0.5,
+            num_key_value_heads=2, max_position_embeddings=100, initializer_range=0.5, eos_token_id=127,
         ))
     return model.eval(), Letters()
+
+
+def tiny_gemma(**settings):
+    """A Gemma 3 of four layers that never learned anything: windows of 8 tokens, but for the second layer, which sees all."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    kinds = ["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"]
+    sizes = dict(vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=1,
+                 head_dim=24, query_pre_attn_scalar=24, max_position_embeddings=100, sliding_window=8, layer_types=kinds,
+                 initializer_range=0.5)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Gemma3ForCausalLM(Gemma3TextConfig(**sizes | settings)).eval()
+
+
+@pytest.fixture(scope="session")
+def by_letters_gemma():
+    """The same with a Gemma 3, for which every text begins with token 2."""
+    return tiny_gemma(), Letters(opening=(2,))
 
 
 def everything(dataset, column):

@@ -1,12 +1,15 @@
 """Scoring with a shared prefix equals running every prompt whole."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from conftest import Letters
 
 from lmtutor.data.prompts import to_items
 from lmtutor.errors import ConfigError, DataError
-from lmtutor.models.score import generate_answers, read_prefix, score_choices
+from lmtutor.models.score import encode_text, end_marks, generate_answers, opening, read_prefix, score_choices
 
 PREFIX = "hot -> cold\nbig -> small\n"
 QUERIES = ["wet ->", "a much longer question ->", "up ->", "on ->", "in and out ->"]
@@ -16,7 +19,7 @@ CHOICES = ["d", " dry", " down below", " x"]  # of 1, 4, 11 and 2 tokens
 @torch.no_grad()
 def one_by_one(model, tokenizer, prefix, queries, choices):
     """The same log-probabilities from a plain forward pass over each whole prompt."""
-    encode = lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
+    encode = lambda text: tokenizer(text)["input_ids"]  # noqa: E731  as the tokenizer encodes a text
     table = np.zeros((len(queries), len(choices)))
     for i, query in enumerate(queries):
         before = len(encode(prefix + query))
@@ -29,11 +32,33 @@ def one_by_one(model, tokenizer, prefix, queries, choices):
 
 @pytest.mark.parametrize("prefix", [PREFIX, ""])
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
-def test_scores_equal_the_plain_forward_pass(by_letters, prefix, batch_size):
-    scores = score_choices(*by_letters, prefix, QUERIES, CHOICES, batch_size=batch_size)
+@pytest.mark.parametrize("which", ["by_letters", "by_letters_gemma"])
+def test_scores_equal_the_plain_forward_pass(which, prefix, batch_size, request):
+    """For Gemma too, whose texts begin with a mark and whose window is shorter than the prefix."""
+    model, tokenizer = request.getfixturevalue(which)
+    scores = score_choices(model, tokenizer, prefix, QUERIES, CHOICES, batch_size=batch_size)
     assert scores.n_tokens == (1, 4, 11, 2) and scores.chance == 0.25
     assert scores.log_probs.dtype == np.float32
-    np.testing.assert_allclose(scores.log_probs, one_by_one(*by_letters, prefix, QUERIES, CHOICES), atol=1e-4)
+    np.testing.assert_allclose(scores.log_probs, one_by_one(model, tokenizer, prefix, QUERIES, CHOICES), atol=1e-4)
+
+
+def test_a_prompt_begins_as_the_tokenizer_begins_a_text_and_its_later_pieces_do_not():
+    marked = Letters(opening=(2,), closing=(3,))
+    assert opening(marked, "ab") == [2] and opening(Letters(), "ab") == []
+    assert encode_text(marked, "ab", begins=True) == [2, 97, 98] and encode_text(marked, "ab") == [97, 98]
+    assert encode_text(marked, "\2ab", begins=True) == [2, 97, 98], "a chat template that writes the mark gets no second one"
+
+
+def test_a_prefix_begins_the_prompt_and_without_one_the_question_does(by_letters_gemma):
+    assert read_prefix(*by_letters_gemma, "ab").ids == (2, 97, 98) and read_prefix(*by_letters_gemma, "").ids == ()
+    asked = [score_choices(*by_letters_gemma, prefix, ["b"], ["c", "d"]).log_probs for prefix in ("", read_prefix(*by_letters_gemma, ""))]
+    np.testing.assert_array_equal(*asked)
+
+
+def test_an_answer_ends_at_any_mark_that_the_model_names():
+    named = lambda ids: SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=ids))  # noqa: E731
+    assert end_marks(named([106, 1]), Letters()) == {127, 106, 1}
+    assert end_marks(named(5), Letters()) == {127, 5} and end_marks(named(None), SimpleNamespace(eos_token_id=None)) == set()
 
 
 def test_a_prefix_that_was_read_can_be_asked_again_and_again(by_letters):

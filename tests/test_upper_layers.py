@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_gemma
 from test_classifier import SIZES, models, two_classes
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -12,7 +13,18 @@ from lmtutor.data.tasks import Task
 from lmtutor.errors import ConfigError
 from lmtutor.finetune import lora, sft, upper_layers
 from lmtutor.finetune.classifier import Classifier, as_rows, features, fit, label_word_head, predict
-from lmtutor.finetune.upper_layers import FromStates, Reader, fit_lora, go_on_with_lora, lower_states, numbered, split, teach
+from lmtutor.finetune.upper_layers import (
+    FromStates,
+    Reader,
+    body_of,
+    check_split,
+    fit_lora,
+    go_on_with_lora,
+    lower_states,
+    numbered,
+    split,
+    teach,
+)
 from lmtutor.models import llm
 from lmtutor.models.tokens import word_tokenizer
 
@@ -67,6 +79,38 @@ def test_a_reader_teaches_a_task_and_gives_the_model_back():
 def test_a_cut_above_the_top_is_refused():
     with pytest.raises(ConfigError, match="^below is 3, the model has 3 layers.*$"):
         split(models()["llama"].model, 3)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("kind", ["ours", "llama", "gemma"])
+@pytest.mark.parametrize("below", [0, 1, 2])
+def test_the_two_parts_say_what_the_whole_says(kind, tied, below):
+    """For each model of the book; Gemma's texts are longer than its window, so a layer of the wrong kind would show."""
+    lm = tiny_gemma(tie_word_embeddings=tied) if kind == "gemma" else models()[kind]
+    ids = torch.randint(lm.config.vocab_size, (2, 24), generator=torch.Generator().manual_seed(0))
+    lower, upper = split(lm.model, below)
+    with torch.inference_mode():
+        whole = lm.model(input_ids=ids).last_hidden_state
+        parts = upper(inputs_embeds=lower(input_ids=ids, use_cache=False).last_hidden_state, use_cache=False).last_hidden_state
+        logits = lm(input_ids=ids).logits[:, -1, [3, 5]]
+    assert torch.equal(whole, parts) and check_split(lm.model, below) == 0
+    torch.testing.assert_close(label_word_head(lm, [3, 5])(whole[:, -1].clone()), logits)
+
+
+def test_a_model_whose_parts_say_something_else_is_refused():
+    """One that does something to its embeddings before the first layer: the upper part would do it again."""
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    lm = GraniteForCausalLM(GraniteConfig(**SIZES, embedding_multiplier=12.0)).eval()
+    with pytest.raises(ConfigError, match="^GraniteModel split below layer 2 says something else .* use another model, or prompts$"):
+        lower_states(lm.model, two_classes(), 2)
+
+
+def test_a_model_that_is_built_otherwise_is_refused():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with pytest.raises(ConfigError, match="^GPT2LMHeadModel has no .model with .* ask this one by prompts alone$"):
+        body_of(GPT2LMHeadModel(GPT2Config(n_embd=8, n_head=2, n_layer=1, vocab_size=8, n_positions=8)))
 
 
 @pytest.fixture

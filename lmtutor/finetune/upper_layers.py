@@ -21,13 +21,37 @@ from lmtutor.models.score import encode_text
 from lmtutor.train import History
 
 
+class Skipped(nn.Module):
+    """In the place of a layer that was run before: those above keep their number, on which their kind may depend."""
+
+    def forward(self, hidden_states, *_, **__):
+        return hidden_states
+
+
+def body_of(lm: nn.Module) -> nn.Module:
+    """The layers of a causal LM, without its head.
+
+    Raises
+    ------
+    ConfigError    they aren't where Llama, Qwen, Gemma and our own model have them
+    """
+    body = getattr(lm, "model", None)
+    if not all(hasattr(body, part) for part in ("embed_tokens", "layers", "norm")):
+        raise ConfigError(f"{type(lm).__name__} has no .model with .embed_tokens, .layers and .norm, so its layers cannot be "
+                          "split; use a model built like Llama, Qwen or Gemma 3, or ask this one by prompts alone")
+    return body
+
+
 def split(body: nn.Module, below: int) -> tuple[nn.Module, nn.Module]:
     """Two views of one body: its first `below` layers, and the rest with the final norm. They share its weights."""
     n = len(body.layers)
     if not 0 <= below < n:
         raise ConfigError(f"below is {below}, the model has {n} layers; give 0 to {n - 1}")
     lower, upper = copy.copy(body), copy.copy(body)
-    for part, layers in ((lower, body.layers[:below]), (upper, body.layers[below:])):
+    above = body.layers[below:]
+    if getattr(body.config, "layer_types", None):
+        above = nn.ModuleList([*(Skipped() for _ in range(below)), *above])
+    for part, layers in ((lower, body.layers[:below]), (upper, above)):
         part._modules = dict(body._modules)
         part.layers = layers
     lower.norm = nn.Identity()
@@ -35,11 +59,41 @@ def split(body: nn.Module, below: int) -> tuple[nn.Module, nn.Module]:
 
 
 @torch.inference_mode()
+def check_split(body: nn.Module, below: int) -> float:
+    """Run a few tokens through the two parts and through the whole; by asking, no list of architectures is needed.
+
+    Returns
+    -------
+    float    the largest difference among the final hidden states, as a share of the largest of them; rounding at most
+
+    Raises
+    ------
+    ConfigError    they differ: the model does something between its layers that a split leaves out
+    """
+    window = getattr(body.config, "sliding_window", None) if getattr(body.config, "layer_types", None) else None
+    n = min((window or 0) + 16, getattr(body.config, "max_position_embeddings", None) or 16)  # a window shows beyond its end alone
+    ids = torch.arange(n, device=body.device)[None] % body.config.vocab_size
+    lower, upper = split(body, below)
+    whole = body(input_ids=ids, use_cache=False).last_hidden_state.float()
+    parts = upper(inputs_embeds=lower(input_ids=ids, use_cache=False).last_hidden_state, use_cache=False).last_hidden_state.float()
+    difference = float((parts - whole).abs().max() / whole.abs().max())
+    if not difference < 1e-3:  # the same products in the same order: equal but for rounding; nan is refused too
+        raise ConfigError(f"{type(body).__name__} split below layer {below} says something else than whole (by {difference:.1g} of "
+                          "its largest value), so its upper layers cannot be trained alone; use another model, or prompts")
+    return difference
+
+
+@torch.inference_mode()
 def lower_states(body: nn.Module, rows: np.ndarray, below: int, *, batch_size: int = 32) -> torch.Tensor:
     """What the first `below` layers say about each text: (N, T, d) in the model's own type.
 
     It is exact only while nothing in or below those layers changes.
+
+    Raises
+    ------
+    ConfigError    this model cannot be split
     """
+    check_split(body, below)
     lower, _ = split(body, below)
     states = torch.zeros(len(rows), rows.shape[1] - 2, body.config.hidden_size, dtype=body.dtype)
     for at in in_batches(rows, batch_size):
@@ -65,11 +119,12 @@ class Reader:
     """
 
     def __init__(self, lm: nn.Module, tokenizer, task, *, layers: int = 8):
-        self.lm, self.task, self.layers = lm, task, min(layers, lm.config.num_hidden_layers)
+        self.lm, self.task, self.layers = lm, task, min(layers, len(body_of(lm).layers))
         self.items = [*task.pool, *task.dev, *task.test]
         self.place = {item: i for i, item in enumerate(self.items)}
         asked = [task.template.prompt([], item.text) for item in self.items]
-        self.rows = as_rows([encode_text(tokenizer, text) for text in asked], [task.labels.index(item.label) for item in self.items])
+        self.rows = as_rows([encode_text(tokenizer, text, begins=True) for text in asked],
+                            [task.labels.index(item.label) for item in self.items])
         self.head = label_word_head(lm, [encode_text(tokenizer, task.template.choice(label))[0] for label in task.labels])
 
     @cached_property
@@ -185,7 +240,7 @@ class FromStates(nn.Module):
 
     def __init__(self, lm: nn.Module, rows: np.ndarray, layers: int):
         super().__init__()
-        below = lm.config.num_hidden_layers - layers
+        below = len(body_of(lm).layers) - layers
         # A row's tokens end where its last asked token is foretold
         ends = rows.shape[2] - (rows[:, 1, ::-1] != sft.UNASKED).argmax(axis=1)
         texts = as_rows([row[:end].tolist() for row, end in zip(rows[:, 0], ends, strict=True)])

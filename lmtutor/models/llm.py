@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BUILT_IN = "smollm2"
+OWN = "LMTUTOR_MODEL"  # environment variable: the model that is loaded where none is named
 MANIFEST = (
     "lmtutor.json"  # written with the converted model: what it was made from, and each file's size and SHA-256
 )
 
 
 def load_llm(
-    model: str | Path = BUILT_IN, *, dtype: torch.dtype | str | None = None
+    model: str | Path | None = None, *, dtype: torch.dtype | str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model and its tokenizer, ready to be asked: evaluation mode, no gradients.
 
@@ -36,7 +38,8 @@ def load_llm(
 
     Parameters
     ----------
-    model : str or Path     "smollm2", a folder that `save_pretrained` wrote, or the id of a causal LM on the hub
+    model : str or Path     "smollm2", a folder that `save_pretrained` wrote, or the id of a causal LM on the hub; by
+        default the reader's own, named in the environment variable LMTUTOR_MODEL, else "smollm2"
     dtype : torch.dtype     arithmetic, also by name, "float32"; default bf16 where the processor has it, else fp32
 
     Returns
@@ -57,6 +60,10 @@ def load_llm(
         if not isinstance(found := getattr(torch, dtype, None), torch.dtype):
             raise ConfigError(f"dtype is {dtype!r}; give float32 or bfloat16")
         dtype = found
+    if model is None:
+        model = os.environ.get(OWN, "").strip() or BUILT_IN
+        if model != BUILT_IN:
+            print(f"the model is {model}, named in {OWN}; the book's numbers are {BUILT_IN}'s", file=sys.stderr)
     source = convert() if model == BUILT_IN else _place(model)
     local = isinstance(source, Path)
     with _transformers_quietly(), _one_line(model):
@@ -116,14 +123,12 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Expand the GGUF file and write it as an ordinary Llama checkpoint in bf16."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+    """Expand the GGUF file and write it as an ordinary checkpoint in bf16."""
     model, tokenizer = load_gguf(gguf)
     # save_pretrained refuses a model whose config says "quantized with gguf", so a plain twin is saved
     settings = model.config.to_dict()
     del settings["quantization_config"]
-    twin = LlamaForCausalLM(LlamaConfig(**settings)).to(model.dtype)
+    twin = type(model)(type(model.config)(**settings)).to(model.dtype)
     twin.load_state_dict(model.state_dict())
     with _transformers_quietly():
         twin.save_pretrained(folder)

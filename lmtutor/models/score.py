@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -53,13 +54,33 @@ class Prefix:
         return cache
 
 
-def encode_text(tokenizer, text: str) -> list[int]:
-    """The tokens of a piece of a prompt, with nothing added at its ends.
+def encode_text(tokenizer, text: str, *, begins: bool = False) -> list[int]:
+    """The tokens of a piece of a prompt; with `begins` of its first piece, which the model may want opened by a mark.
 
     A prompt is by definition the tokens of its pieces, one after the other: prefix, question, choice. Where the pieces
     meet at a line end and before a space, as in this book's templates, that equals the tokens of the whole text.
     """
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    mark = opening(tokenizer, text) if begins else []
+    return ids if ids[: len(mark)] == mark else mark + ids  # a chat template may have written the mark itself
+
+
+def opening(tokenizer, text: str) -> list[int]:
+    """What the tokenizer puts before a text: nothing for SmolLM2, <bos> for Gemma, which is lost without it."""
+    bare, whole = (tokenizer(text, add_special_tokens=marks)["input_ids"] for marks in (False, True))
+    return whole[: next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)]
+
+
+def end_marks(model, tokenizer) -> set[int]:
+    """The tokens with which the model says that it has finished."""
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    marks = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
+    return marks - {None}
+
+
+def context_length(model) -> float:
+    """How many tokens the model reads; infinity where its configuration sets no limit."""
+    return getattr(model.config, "max_position_embeddings", None) or float("inf")
 
 
 @torch.inference_mode()
@@ -70,10 +91,10 @@ def read_prefix(model, tokenizer, text: str) -> Prefix:
     ------
     ConfigError    the text alone is longer than the model reads
     """
-    ids = encode_text(tokenizer, text)
-    _check_length(model, len(ids))
-    if not ids:
+    if not text:
         return Prefix((), ())
+    ids = encode_text(tokenizer, text, begins=True)
+    _check_length(model, len(ids))
     logits, cache, _ = _forward(model, [ids], None, torch.zeros(1, 0, dtype=torch.long))
     return Prefix(tuple(ids), tuple((layer.keys, layer.values) for layer in cache.layers))
 
@@ -112,12 +133,12 @@ def score_choices(
     answers = [encode_text(tokenizer, choice) for choice in choices]
     if not all(answers):
         raise DataError(f"choice {answers.index([])} is empty; give each answer at least one token")
-    prefix, questions = _prepare(model, tokenizer, prefix, queries, extra=max(map(len, answers)) - 1)
+    prefix, questions, batches = _prepare(model, tokenizer, prefix, queries, max(map(len, answers)) - 1, batch_size)
 
     first = torch.tensor([answer[0] for answer in answers])
     longer = [k for k, answer in enumerate(answers) if len(answer) > 1]
     log_probs = np.zeros((len(questions), len(answers)), dtype=np.float32)
-    for rows in _batches(questions, batch_size):
+    for rows in batches:
         batch = [questions[i] for i in rows]
         logits, cache, mask = _forward(model, batch, *_start(model, prefix, len(batch)))
         here = _log_softmax(logits)[:, first.to(logits.device)].cpu()  # (B, K)
@@ -153,16 +174,16 @@ def generate_answers(
         raise ConfigError(
             f"max_new_tokens is {max_new_tokens} and stop {stop!r}; give at least one token and one character"
         )
-    prefix, questions = _prepare(model, tokenizer, prefix, queries, extra=max_new_tokens - 1)
+    prefix, questions, batches = _prepare(model, tokenizer, prefix, queries, max_new_tokens - 1, batch_size)
     texts = [""] * len(questions)
-    for rows in _batches(questions, batch_size):
+    for rows in batches:
         batch = [questions[i] for i in rows]
         logits, cache, mask = _forward(model, batch, *_start(model, prefix, len(batch)))
-        written, done = [[] for _ in rows], [False] * len(rows)
+        written, done, ends = [[] for _ in rows], [False] * len(rows), end_marks(model, tokenizer)
         for step in range(max_new_tokens):
             tokens = logits.float().argmax(dim=-1).tolist()
             for row, token in enumerate(tokens):
-                done[row] = done[row] or token == tokenizer.eos_token_id
+                done[row] = done[row] or token in ends
                 if not done[row]:
                     written[row].append(token)
                     done[row] = stop in tokenizer.decode(written[row])
@@ -174,31 +195,36 @@ def generate_answers(
     return texts
 
 
-def _prepare(model, tokenizer, prefix, queries, extra):
-    """Tokens of the questions, and the prefix read; refuses what cannot be run."""
+def _prepare(model, tokenizer, prefix, queries, extra, batch_size):
+    """The prefix read, tokens of the questions, and which of these share a batch; refuses what cannot be run."""
     if len(queries) == 0:
         raise DataError("there are no queries; give at least one question")
-    questions = [encode_text(tokenizer, query) for query in queries]
-    if not all(questions):
-        raise DataError(f"query {questions.index([])} is empty; every question needs at least one token")
-    n_prefix = len(prefix.ids) if isinstance(prefix, Prefix) else len(encode_text(tokenizer, prefix))
-    _check_length(model, n_prefix + max(map(len, questions)) + extra)
-    return prefix if isinstance(prefix, Prefix) else read_prefix(model, tokenizer, prefix), questions
+    if not all(queries):
+        raise DataError(f"query {list(queries).index('')} is empty; every question needs at least one token")
+    read = prefix.ids if isinstance(prefix, Prefix) else encode_text(tokenizer, prefix, begins=True) if prefix else ()
+    questions = [encode_text(tokenizer, query, begins=not read) for query in queries]
+    longest = len(read) + max(map(len, questions)) + extra
+    _check_length(model, longest)
+    # a sliding window counts columns, padding too: where one slides, the rows of a batch have one length
+    slides = longest > (getattr(model.config, "sliding_window", None) or longest)
+    batches = _batches(questions, batch_size, alike=slides)
+    return prefix if isinstance(prefix, Prefix) else read_prefix(model, tokenizer, prefix), questions, batches
 
 
 def _check_length(model, length):
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if limit is not None and length > limit:
+    limit = context_length(model)
+    if length > limit:
         raise ConfigError(f"the prompt has {length} tokens but the model reads {limit}; "
                           "use fewer demonstrations, shorter texts or a model with a longer context")
 
 
-def _batches(questions, batch_size):
-    """Indices in groups of similar length, so that little is padded."""
+def _batches(questions, batch_size, *, alike):
+    """Indices in groups of similar length, so that little is padded; of one length if they are to be `alike`."""
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; use 1 or more")
     order = sorted(range(len(questions)), key=lambda i: len(questions[i]))
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    groups = groupby(order, key=lambda i: len(questions[i]) if alike else 0)
+    return [group[i : i + batch_size] for group in (list(same) for _, same in groups) for i in range(0, len(group), batch_size)]
 
 
 def _start(model, prefix, rows):
@@ -236,7 +262,8 @@ def _forward(model, rows, cache, seen, *, all_logits=False):
     device = model.device
     out = model(
         input_ids=ids.to(device), attention_mask=mask.to(device), position_ids=positions.to(device),
-        past_key_values=cache, use_cache=True, **settings,
+        # the cache that a model with a sliding window would make keeps the window alone, and a kept prefix needs all
+        past_key_values=DynamicCache() if cache is None else cache, use_cache=True, **settings,
     )
     logits = out.logits if all_logits else out.logits[torch.arange(len(rows)), last.to(device)]
     return logits, out.past_key_values, mask
