@@ -35,12 +35,12 @@ def fits(bench: Bench, way: str, n: int, seeds: Sequence[int]) -> bool:
         return True
 
     def longest(template):
-        tokens = lambda text: len(score.encode_text(bench.tokenizer, text))  # noqa: E731
+        tokens = lambda text, **which: len(score.encode_text(bench.tokenizer, text, **which))  # noqa: E731
         question = max(tokens(template.question(item.text)) for item in (*bench.task.dev, *bench.task.test))
-        return (max(tokens(template.prefix(bench.draw(n, seed))) for seed in seeds) + question
+        return (max(tokens(template.prefix(bench.draw(n, seed)), begins=True) for seed in seeds) + question
                 + max(tokens(template.choice(label)) for label in bench.task.labels))
 
-    return max(map(longest, bench.wordings.values())) <= bench.lm.config.max_position_embeddings
+    return max(map(longest, bench.wordings.values())) <= score.context_length(bench.lm)
 
 
 def compare(bench: Bench, seeds: Mapping[int, Sequence[int]], *, names: Sequence[str] | None = None) -> list[dict]:
