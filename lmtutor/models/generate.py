@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lmtutor.errors import ConfigError
-from lmtutor.models.score import context_length, encode_text, end_marks
+from lmtutor.models.score import encode_text
 
 BETWEEN = "<|endoftext|>"  # as several families of models call the mark between two texts
 GREEDY = {"temperature": 0.0}
@@ -77,7 +77,7 @@ def write_on(model, ids, n_tokens: int, *, seed: int, banned: Sequence[int] = ()
     ConfigError    prompt and continuation are longer than the model reads
     """
     new = torch.as_tensor(np.asarray(ids, dtype=np.int64), device=model.device)
-    limit = context_length(model)
+    limit = model.config.max_position_embeddings
     if new.shape[1] + n_tokens > limit:
         raise ConfigError(f"{new.shape[1]} + {n_tokens} tokens, the model reads {limit}; ask for fewer")
     generator = torch.Generator(model.device).manual_seed(seed)
@@ -101,15 +101,17 @@ class Answer:
     stopped: bool  # it wrote an end mark by itself
 
 
-def last_marks(model, tokenizer) -> set[int]:
-    """The tokens that end an answer or a text: after a chat SmolLM2 may write the mark that stood between its first texts."""
-    return end_marks(model, tokenizer) | {tokenizer.added_tokens_encoder.get(BETWEEN)} - {None}
+def end_marks(model, tokenizer) -> set[int]:
+    """The tokens that end an answer or a text; some models have several, and after a chat SmolLM2 may write `BETWEEN`."""
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    marks = {tokenizer.eos_token_id, tokenizer.added_tokens_encoder.get(BETWEEN), *(own if isinstance(own, list) else [own])}
+    return marks - {None}
 
 
 @torch.inference_mode()
 def answers(model, tokenizer, prompts: Sequence[str], *, max_new_tokens: int, batch_size: int = 16) -> list[Answer]:
     """Greedy answers to prompts of any length, each up to the model's own end mark or `max_new_tokens`."""
-    ends = last_marks(model, tokenizer)
+    ends = end_marks(model, tokenizer)
     rows = [encode_text(tokenizer, prompt, begins=True) for prompt in prompts]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     found: list[Answer | None] = [None] * len(rows)
