@@ -85,7 +85,7 @@ def test_a_model_that_is_not_downloaded_says_whose_file_it_was_and_how_to_repeat
 
 @pytest.mark.parametrize("name", ["smollm2", "gemma3"])
 def test_the_models_are_of_one_size_outside_the_embedding(name):
-    """From the shapes that their makers publish: layers, width, heads, heads of keys, size of a head, MLP, norms a layer and width of theirs."""
+    """From the shapes that their makers publish: layers, width, heads, heads of keys, size of a head, MLP, norms' weights in a layer."""
     layers, width, heads, kv, head, mlp, norms = {"smollm2": (30, 576, 9, 3, 64, 1536, 2 * 576),
                                                   "gemma3": (18, 640, 4, 1, 256, 2048, 4 * 640 + 2 * 256)}[name]
     inside = layers * (2 * width * head * (heads + kv) + 3 * width * mlp + norms) + width

@@ -32,8 +32,9 @@ from lmtutor.models.transformer import TinyConfig, build
 
 def model_of(kind, **settings):
     torch.manual_seed(0)
-    return {"ours": lambda: build(TinyConfig(**SIZES | settings), seed=0), "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES | settings)),
-            "gemma": lambda: tiny_gemma(**settings)}[kind]()
+    if kind == "gemma":
+        return tiny_gemma(**settings)
+    return build(TinyConfig(**SIZES | settings), seed=0) if kind == "ours" else LlamaForCausalLM(LlamaConfig(**SIZES | settings))
 
 
 @pytest.mark.parametrize("kind", ["ours", "llama", "gemma"])

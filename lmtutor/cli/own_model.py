@@ -57,7 +57,8 @@ def reads_english(lm, tokenizer) -> tuple[str, str]:
     opened, plain = (float(np.exp(token_losses(lm, np.array([row]))[0, -last:].mean())) for row in (mark + bare, bare))
     told = f"perplexity {opened:.0f} of {len(bare)} tokens"
     if not mark:
-        return f"{told}; its texts begin without a mark", "" if plain < MOST else f"it should be below {MOST}: use a model that reads English"
+        advice = "" if plain < MOST else f"it should be below {MOST}: use a model that reads English"
+        return f"{told}; its texts begin without a mark", advice
     told += f" after {tokenizer.decode(mark)}, {plain:.0f} without"
     return told, "" if opened < min(MOST, plain) else f"it should be below {MOST} and below that without the mark: look at its tokenizer"
 
