@@ -194,14 +194,18 @@ def test_a_keyboard_without_words_is_refused():
 def test_the_model_is_asked_before_each_word_and_forms_of_a_word_add_up():
     from lmtutor.models.transformer import TinyConfig, build
 
-    class Letters:
-        def __call__(self, text, add_special_tokens=False, return_offsets_mapping=True):
+    class Spaces:
+        def __init__(self, *opening):
+            self.opening = opening
+
+        def __call__(self, text, add_special_tokens=True, return_offsets_mapping=False):
             pieces, start = [], 0
             for i in range(1, len(text) + 1):
                 if i == len(text) or text[i] == " ":
                     pieces.append((start, i))
                     start = i
-            return {"input_ids": [len(text[a:b]) for a, b in pieces], "offset_mapping": pieces}
+            ids = [len(text[a:b]) for a, b in pieces]
+            return {"input_ids": [*self.opening, *ids] if add_special_tokens else ids, "offset_mapping": pieces}
 
     torch.manual_seed(0)
     net = build(TinyConfig(vocab_size=30, hidden_size=24, num_attention_heads=1, num_hidden_layers=1, intermediate_size=32), seed=0)
@@ -209,11 +213,13 @@ def test_the_model_is_asked_before_each_word_and_forms_of_a_word_add_up():
     net.eval()
     ids = {"one": [3], "both": [4, 5]}
     p = torch.softmax(net(torch.tensor([[3, 4, 5]])).logits[0].detach(), -1)
-    found = model_scores(net, Letters(), ids, "abc def ghij")
+    found = model_scores(net, Spaces(), ids, "abc def ghij")
     assert found.shape == (2, 2)
     assert found[0] == pytest.approx([float(p[0, 3]), float(p[0, 4] + p[0, 5])], abs=1e-6)
-    later = model_scores(net, Letters(), ids, "abc def ghij", before="zz")
+    later = model_scores(net, Spaces(), ids, "abc def ghij", before="zz")
     assert later.shape == (2, 2) and not np.allclose(found, later)
+    p = torch.softmax(net(torch.tensor([[7, 3, 4, 5]])).logits[0, 1:].detach(), -1)
+    assert model_scores(net, Spaces(7), ids, "abc def ghij")[:, 0] == pytest.approx(p[:2, 3].numpy(), abs=1e-6), "after the opening mark"
 
 
 # Text to a form ---------------------------------------------------------------------------------------------------

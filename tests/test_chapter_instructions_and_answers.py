@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import Letters
 
 from lmtutor.chapters.instructions_and_answers import knowledge
 from lmtutor.chapters.instructions_and_answers.knowledge import (
@@ -12,7 +13,7 @@ from lmtutor.chapters.instructions_and_answers.knowledge import (
     new_fact_rows,
     storage_text,
 )
-from lmtutor.chapters.instructions_and_answers.support_desk import ab_result, ab_sheet, names_key, word_f1
+from lmtutor.chapters.instructions_and_answers.support_desk import ab_result, ab_sheet, encode_pairs, names_key, word_f1
 from lmtutor.data.support import Topic
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.tinyworld import world as tw
@@ -83,6 +84,10 @@ def test_a_key_is_named_as_whole_words(said, right):
 def test_word_f1_by_hand():
     assert word_f1("a b c", "a b d e") == pytest.approx(2 * 2 / 7)
     assert word_f1("same words", "Same words") == 1 and word_f1("", "x") == 0
+
+
+def test_a_taught_prompt_begins_as_the_tokenizer_begins_a_text_and_its_answer_ends_with_the_mark():
+    assert encode_pairs(Letters(opening=(2,)), [("ab", "c")]) == [([2, 97, 98], [99, 127])]
 
 
 def test_a_blind_sheet_is_counted_for_the_side_that_won():

@@ -1,5 +1,7 @@
 """A conversation in the chat template: history and question, the size of a turn, the forms of asking."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from lmtutor.errors import ConfigError
@@ -9,7 +11,7 @@ from lmtutor.models.chat import SYSTEM, Turn, as_prompt, history, question, size
 class Chat:
     """A tokenizer with a chat template whose tokens are the words."""
 
-    eos_token = "<end>"
+    eos_token, chat_template = "<end>", "as below"
 
     def apply_chat_template(self, messages, tokenize=False, add_generation_prompt=False):
         text = "".join(f"[{m['role']}] {m['content']} <end> " for m in messages)
@@ -32,6 +34,11 @@ def test_history_and_question_together_are_the_template_of_the_whole():
 
 def test_the_size_of_a_turn_is_what_it_adds():
     assert sizes(Chat(), [Turn("a b", "c")]) == [7]
+
+
+def test_a_model_without_a_chat_template_is_told_in_one_line():
+    with pytest.raises(ConfigError, match="^this model has no chat template, as .*; ask it in another form, or take one that was$"):
+        as_prompt(SimpleNamespace(chat_template=None), "who?", "chat template")
 
 
 def test_an_unknown_form_of_asking_is_refused():

@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from transformers import DynamicCache
 
 from lmtutor import __version__
 from lmtutor.cli import doctor
@@ -103,6 +104,45 @@ def test_the_oldest_python_is_that_of_the_project():
 
 
 # --- doctor ---
+
+
+def own_model(folder, **gemma):
+    """A Gemma that learned nothing, with a tokenizer that begins texts by a mark, as save_pretrained leaves them."""
+    from conftest import tiny_gemma
+    from tokenizers import processors
+
+    from lmtutor.cli.own_model import CHOICES, ENGLISH, QUERIES
+    from lmtutor.models.tokens import word_tokenizer
+
+    words = ["<eos>", *dict.fromkeys(" ".join([ENGLISH, *QUERIES, *CHOICES]).split())]
+    tokenizer = word_tokenizer(words)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="<eos> $A", special_tokens=[("<eos>", 0)])
+    tokenizer.save_pretrained(folder)
+    settings = dict(vocab_size=len(words), max_position_embeddings=300, initializer_range=0.02)
+    tiny_gemma(**settings | gemma).save_pretrained(folder)
+    return folder
+
+
+def test_doctor_looks_at_a_model_of_ones_own(run, tmp_path, monkeypatch):
+    folder = own_model(tmp_path / "lm")
+    code, out, _ = run("doctor", "--model", folder)
+    lines = {line[3:22].strip(): line for line in out.splitlines()}
+    assert "Gemma3ForCausalLM" in lines["loads"] and "perplexity" in lines["English"] and "after <eos>" in lines["English"]
+    assert "nat from the whole prompt" in lines["kept prefix"] and lines["kept prefix"].startswith(" +")
+    assert "parts and whole differ by 0e+00" in lines["split layers"] and "tokens a second" in lines["speed"]
+    assert "GB" in lines["memory"] and "none" in lines["chat template"]
+    from lmtutor.models import score
+
+    monkeypatch.setattr(score, "DynamicCache", lambda kept=None: kept and DynamicCache(kept))  # as before: the model makes its own
+    code, out, _ = run("doctor", "--model", folder)
+    assert code == 1 and " x kept prefix" in out
+
+
+def test_doctor_says_why_a_model_will_not_do(run, tmp_path):
+    code, out, _ = run("doctor", "--model", tmp_path)
+    assert code == 1 and "it has no config.json; give one that save_pretrained wrote" in out and out.endswith("1 to see to\n")
+    code, out, _ = run("doctor", "--model", own_model(tmp_path / "capped", final_logit_softcapping=0.01))
+    assert code == 1 and "ask by prompts alone" in out
 
 
 @pytest.mark.long

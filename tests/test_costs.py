@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from conftest import tiny_gemma
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -30,7 +31,8 @@ def counted(work):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("model", [llama(), build(TinyConfig(), seed=0)], ids=["llama", "ours"])
+@pytest.mark.parametrize("model", [llama(), build(TinyConfig(), seed=0), tiny_gemma(attn_implementation="eager")],
+                         ids=["llama", "ours", "gemma"])
 @pytest.mark.parametrize("tokens", [8, 100])
 def test_forward_flops_are_torchs_count(model, tokens):
     ids = torch.zeros(1, tokens, dtype=torch.long)

@@ -76,9 +76,27 @@ def test_every_asset_has_a_card_with_its_hash():
     }
 
 
+def test_a_model_that_is_not_downloaded_says_whose_file_it_was_and_how_to_repeat_it():
+    card = cards.card("gemma3")
+    page = card.markdown()
+    assert "gemma3" not in assets.ASSETS and "wheel" not in page and "not checked against" in page
+    assert "`lmtutor record NAME --model google/gemma-3-270m --out FOLDER`" in page and "| Comes in | a file of your own; ours was" in page
+
+
+@pytest.mark.parametrize("name", ["smollm2", "gemma3"])
+def test_the_models_are_of_one_size_outside_the_embedding(name):
+    """From the shapes that their makers publish: layers, width, heads, heads of keys, size of a head, MLP, norms' weights in a layer."""
+    layers, width, heads, kv, head, mlp, norms = {"smollm2": (30, 576, 9, 3, 64, 1536, 2 * 576),
+                                                  "gemma3": (18, 640, 4, 1, 256, 2048, 4 * 640 + 2 * 256)}[name]
+    inside = layers * (2 * width * head * (heads + kv) + 3 * width * mlp + norms) + width
+    sizes = cards.card(name).sizes
+    assert sizes["layers"] == layers and sizes["parameters outside the embedding"] == inside
+    assert sizes["parameters"] == inside + width * sizes["words of vocabulary"]
+
+
 def test_unknown_card():
     with pytest.raises(
-        ConfigError, match=r"^no card is called 'bcc'; there are smollm2, minilm, bbc, reviews, dialogues"
+        ConfigError, match=r"^no card is called 'bcc'; there are smollm2, gemma3, minilm, bbc, reviews, dialogues"
     ):
         cards.card("bcc")
 

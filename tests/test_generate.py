@@ -1,11 +1,13 @@
 """From probabilities to text: decoding, drawing, where an answer ends."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from lmtutor.errors import ConfigError
-from lmtutor.models.generate import answers, distribution, write_on
+from lmtutor.models.generate import answers, distribution, end_marks, write_on
 from lmtutor.models.tokens import word_tokenizer
 from lmtutor.models.transformer import TinyConfig, build
 
@@ -83,3 +85,10 @@ def test_answers_are_cut_at_the_end_mark_and_keep_their_order():
     short, long = answers(Stub(), tokenizer, ["a", "a b"], max_new_tokens=3)
     assert (short.text, short.n_tokens, short.stopped) == ("e", 1, True)
     assert (long.text, long.n_tokens, long.stopped) == ("e f g", 3, False)
+
+
+def test_an_answer_ends_at_every_mark_that_the_model_names():
+    named = lambda ids: SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=ids))  # noqa: E731
+    chat = SimpleNamespace(eos_token_id=1, added_tokens_encoder={"<eos>": 1, "<turn>": 106})
+    assert end_marks(named([1, 106]), chat) == {1, 106} and end_marks(named(None), chat) == {1}
+    assert end_marks(named(2), SimpleNamespace(eos_token_id=2, added_tokens_encoder={"<|endoftext|>": 0})) == {0, 2}

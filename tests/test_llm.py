@@ -124,21 +124,6 @@ def test_the_readers_own_model_is_loaded_where_none_is_named(tiny_folder, monkey
     assert refusal().startswith("/no/such/folder is not a model's folder")
 
 
-def test_a_gguf_file_is_written_out_as_a_model_of_its_own_kind(tmp_path, monkeypatch):
-    """Not as a Llama: what is read is a Gemma 3, whose config then says that it is quantised."""
-    from types import SimpleNamespace
-
-    from conftest import tiny_gemma
-
-    model = tiny_gemma()
-    settings = model.config.to_dict() | {"quantization_config": {}}
-    monkeypatch.setattr(model.config, "to_dict", lambda: settings)
-    monkeypatch.setattr(llm, "load_gguf", lambda path: (model, SimpleNamespace(save_pretrained=lambda folder: None)))
-    llm._convert(tmp_path / "the.gguf", tmp_path / "out")
-    written = type(model).from_pretrained(tmp_path / "out")
-    assert llm.weights_hash(written) == llm.weights_hash(model) and written.config.layer_types == model.config.layer_types
-
-
 def test_a_folder_without_a_model(tmp_path):
     assert refusal(tmp_path) == (
         f"{tmp_path} is not a model's folder: it has no config.json; give one that save_pretrained wrote"

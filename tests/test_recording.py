@@ -51,11 +51,15 @@ def twice(*, seeds):
     return {"rows": [unit("a seed", double, seed) for seed in seeds]}
 
 
+def asks(*, seeds, model):
+    return {"asked": model}
+
+
 @pytest.fixture
 def lab(monkeypatch):
     """Experiments "lab/..." made of this file's functions; returns the parts of each, from which its address is made up."""
     CALLS.clear()
-    names = [study, interrupted, bad, bare, twice]
+    names = [study, interrupted, bad, bare, twice, asks]
     monkeypatch.setattr(recording, "resolve", lambda function: globals()[function.partition(":")[2]])
     parts = {f.__name__: {"1": "holm"} for f in names}
 
@@ -63,7 +67,8 @@ def lab(monkeypatch):
         these = parts[function.partition(":")[2]]
         return digest(str(these)), dict(these)
 
-    experiments = {f"lab/{f.__name__}": Experiment(f"lab/{f.__name__}", f"x:{f.__name__}", "about", 1, [1, 2, 3, 4]) for f in names}
+    experiments = {f"lab/{f.__name__}": Experiment(f"lab/{f.__name__}", f"x:{f.__name__}", "about", 1, [1, 2, 3, 4],
+                                                   {"model": "smollm2"} if f is asks else {}) for f in names}
     for room in (recording, store):
         monkeypatch.setattr(room, "address", address)
     for room in (table, store):
@@ -83,6 +88,15 @@ def test_a_record_holds_what_a_reader_needs_and_loads_as_it_was_made(lab, tmp_pa
     assert len(made.created) == 10 and len(made.address) == 64
     assert here(tmp_path) == ["lab/records/study.json"]
     assert stale("lab/study", folder=tmp_path) is None
+
+
+def test_an_experiment_is_repeated_with_another_model_outside_the_package_alone(lab, tmp_path):
+    made = record("lab/asks", out=tmp_path, model="owner/name")
+    assert made.results["asked"] == made.config["model"] == "owner/name"
+    with pytest.raises(ConfigError, match="^lab/asks is the book's; give --model with --out FOLDER"):
+        record("lab/asks", model="owner/name")
+    with pytest.raises(ConfigError, match="^lab/study asks no real model"):
+        record("lab/study", out=tmp_path, model="owner/name")
 
 
 def test_an_interrupted_recording_resumes_with_the_units_it_had(lab, tmp_path, monkeypatch):

@@ -1,7 +1,5 @@
 """Scoring with a shared prefix equals running every prompt whole."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ from conftest import Letters
 
 from lmtutor.data.prompts import to_items
 from lmtutor.errors import ConfigError, DataError
-from lmtutor.models.score import encode_text, end_marks, generate_answers, opening, read_prefix, score_choices
+from lmtutor.models.score import encode_text, generate_answers, opening, read_prefix, score_choices
 
 PREFIX = "hot -> cold\nbig -> small\n"
 QUERIES = ["wet ->", "a much longer question ->", "up ->", "on ->", "in and out ->"]
@@ -53,12 +51,6 @@ def test_a_prefix_begins_the_prompt_and_without_one_the_question_does(by_letters
     assert read_prefix(*by_letters_gemma, "ab").ids == (2, 97, 98) and read_prefix(*by_letters_gemma, "").ids == ()
     asked = [score_choices(*by_letters_gemma, prefix, ["b"], ["c", "d"]).log_probs for prefix in ("", read_prefix(*by_letters_gemma, ""))]
     np.testing.assert_array_equal(*asked)
-
-
-def test_an_answer_ends_at_any_mark_that_the_model_names():
-    named = lambda ids: SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=ids))  # noqa: E731
-    assert end_marks(named([106, 1]), Letters()) == {127, 106, 1}
-    assert end_marks(named(5), Letters()) == {127, 5} and end_marks(named(None), SimpleNamespace(eos_token_id=None)) == set()
 
 
 def test_a_prefix_that_was_read_can_be_asked_again_and_again(by_letters):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_gemma
+from conftest import Letters, tiny_gemma
 from test_classifier import SIZES, models, two_classes
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -27,14 +27,22 @@ from lmtutor.finetune.upper_layers import (
 )
 from lmtutor.models import llm
 from lmtutor.models.tokens import word_tokenizer
+from lmtutor.models.transformer import TinyConfig, build
 
 
-@pytest.mark.parametrize("kind", ["ours", "llama"])
+def model_of(kind, **settings):
+    torch.manual_seed(0)
+    if kind == "gemma":
+        return tiny_gemma(**settings)
+    return build(TinyConfig(**SIZES | settings), seed=0) if kind == "ours" else LlamaForCausalLM(LlamaConfig(**SIZES | settings))
+
+
+@pytest.mark.parametrize("kind", ["ours", "llama", "gemma"])
 def test_frozen_lower_layers_give_the_same_answers_and_updates(kind):
     rows = two_classes()
 
     def run(cached):
-        model = models()[kind]
+        model = model_of(kind, **{"initializer_range": 0.02} if kind == "gemma" else {})  # of the others' size
         states = lower_states(model.model, rows, 2)
         lora.adapt(model, rank=2, layers=1, seed=0)
         body = split(model.model, 2)[1] if cached else model.model
@@ -49,7 +57,7 @@ def test_frozen_lower_layers_give_the_same_answers_and_updates(kind):
 
     slow, fast = run(False), run(True)
     assert np.abs(slow[0] - fast[0]).max() < 1e-5
-    assert slow[1] == pytest.approx(fast[1], abs=1e-5) and np.abs(slow[2] - fast[2]).max() < 1e-3
+    assert slow[1] == pytest.approx(fast[1], rel=1e-4) and np.abs(slow[2] - fast[2]).max() < 1e-3
 
 
 def test_a_reader_teaches_a_task_and_gives_the_model_back():
@@ -76,6 +84,14 @@ def test_a_reader_teaches_a_task_and_gives_the_model_back():
     assert np.abs(reader.features - features(lm.model, reader.rows)).max() < 1e-4
 
 
+def test_a_readers_texts_begin_as_the_tokenizer_begins_a_text():
+    items = tuple(Item(text, label) for text, label in (("ab", "x"), ("cde", "y"), ("f", "x")))
+    task = Task("toy", Template("{text} ->", answer="{label}"), items[:1], items[1:2], items[2:], ("x", "y"))
+    reader = Reader(tiny_gemma(), Letters(opening=(2,)), task)
+    assert reader.rows[1, :-2].tolist() == [2, *map(ord, "cde ->")] and reader.layers == 4
+    assert torch.equal(reader.head.weight, reader.lm.get_input_embeddings().weight[[ord("x"), ord("y")]])
+
+
 def test_a_cut_above_the_top_is_refused():
     with pytest.raises(ConfigError, match="^below is 3, the model has 3 layers.*$"):
         split(models()["llama"].model, 3)
@@ -86,7 +102,7 @@ def test_a_cut_above_the_top_is_refused():
 @pytest.mark.parametrize("below", [0, 1, 2])
 def test_the_two_parts_say_what_the_whole_says(kind, tied, below):
     """For each model of the book; Gemma's texts are longer than its window, so a layer of the wrong kind would show."""
-    lm = tiny_gemma(tie_word_embeddings=tied) if kind == "gemma" else models()[kind]
+    lm = model_of(kind, tie_word_embeddings=tied)
     ids = torch.randint(lm.config.vocab_size, (2, 24), generator=torch.Generator().manual_seed(0))
     lower, upper = split(lm.model, below)
     with torch.inference_mode():
@@ -95,6 +111,7 @@ def test_the_two_parts_say_what_the_whole_says(kind, tied, below):
         logits = lm(input_ids=ids).logits[:, -1, [3, 5]]
     assert torch.equal(whole, parts) and check_split(lm.model, below) == 0
     torch.testing.assert_close(label_word_head(lm, [3, 5])(whole[:, -1].clone()), logits)
+    assert (lm.get_output_embeddings().weight is lm.get_input_embeddings().weight) == tied
 
 
 def test_a_model_whose_parts_say_something_else_is_refused():

@@ -61,11 +61,17 @@ def root(
     pass
 
 
-@app.command(epilog="Example: `lmtutor doctor`")
-def doctor() -> None:
+@app.command(epilog="Examples: `lmtutor doctor`, `lmtutor doctor --model google/gemma-3-270m`")
+def doctor(
+    model: Annotated[
+        str | None, typer.Option(help="Look at this model instead: smollm2, a folder, or the id of a causal LM on the hub.")
+    ] = None,
+) -> None:
     """Look at this machine: versions, cores, memory, cache, what is missing and how to get it, minutes to expect.
 
-    Ends with 1 if something is missing.
+    With --model look at a model, for a minute if it is small: whether it loads and reads English, with and without the mark that opens
+    its texts; whether a kept prefix and split layers say what the whole says; tokens a second and memory. What passes here can be named
+    in LMTUTOR_MODEL, and the chapters then run with it. Ends with 1 if something is missing or amiss.
     """
     from itertools import groupby
 
@@ -73,16 +79,17 @@ def doctor() -> None:
     from rich.markup import escape
 
     from lmtutor.cli.doctor import examine
+    from lmtutor.cli.own_model import examine_model
 
-    console, findings = Console(highlight=False, soft_wrap=True), examine()
-    for part, lines in groupby(findings, key=lambda finding: finding.part):
+    console, amiss = Console(highlight=False, soft_wrap=True), 0
+    for part, lines in groupby(examine_model(model) if model else examine(), key=lambda finding: finding.part):
         console.print(f"[bold]{part}")
         for line in lines:
+            amiss += bool(line.advice)
             mark = "[red]x[/red]" if line.advice else "[green]+[/green]"
             console.print(f" {mark} {line.what:19} {escape(line.value)}")
             if line.advice:
                 console.print(f"   {'':19} [yellow]{escape(line.advice)}")
-    amiss = sum(bool(finding.advice) for finding in findings)
     print(f"{amiss} to see to" if amiss else "all is well")
     raise typer.Exit(bool(amiss))
 
@@ -211,6 +218,9 @@ def record(
         bool, typer.Option("--same-shapes", help="With --carry: no product's shape and no batch changed; asked of bfloat16.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write below this folder; default: into the package.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With --out: ask this model, a folder or an id on the hub, in the place of the book's.")
+    ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:8786, whose one-thread workers do the work.")
     ] = None,
@@ -246,5 +256,5 @@ def record(
         for name in [name for name in wanted if not stale or reasons[name]]:
             about = experiment(name)
             print(f"{name}: {about.about} (about {about.minutes:g} minutes)", flush=True)
-            done = recording.record(name, out=out, scheduler=scheduler)
+            done = recording.record(name, out=out, scheduler=scheduler, **{"model": model} if model else {})
             print(f"{name}: recorded, {done.seconds:.0f} seconds")

@@ -119,7 +119,7 @@ class Bench:
                 batch_size=max(1, min(BATCH, TOKENS_AT_ONCE // max(1, len(prefix.ids)))),
             )
             seconds = time.perf_counter() - start - once
-            tokens = np.mean([len(score.encode_text(self.tokenizer, question)) for question in questions])
+            tokens = np.mean([len(score.encode_text(self.tokenizer, question, begins=not prefix.ids)) for question in questions])
             self._asked[key] = PromptScores(found.log_probs, len(prefix.ids), float(tokens), once, seconds / len(items))
         return self._asked[key]
 

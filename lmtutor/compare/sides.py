@@ -34,9 +34,9 @@ def fits(bench: Bench, way: Way, n: int, seeds: Sequence[int]) -> bool:
         return True
 
     def longest(template):
-        tokens = lambda text: len(score.encode_text(bench.tokenizer, text))  # noqa: E731
+        tokens = lambda text, **which: len(score.encode_text(bench.tokenizer, text, **which))  # noqa: E731
         question = max(tokens(template.question(item.text)) for item in bench.reader.items)
-        return (max(tokens(template.prefix(bench.draw(n, seed)[: way.shows])) for seed in seeds) + question
+        return (max(tokens(template.prefix(bench.draw(n, seed)[: way.shows]), begins=True) for seed in seeds) + question
                 + max(tokens(template.choice(label)) for label in bench.task.labels))
 
     return max(map(longest, bench.wordings.values())) <= score.context_length(bench.lm)

@@ -22,8 +22,8 @@ class Card:
     title: str
     source: str  # who made it and where it is described
     licence: str
-    got_from: str  # the wheel
-    sha256: str  # of the files in the wheel
+    got_from: str  # the wheel, or a file that this package doesn't get
+    sha256: str  # of the files in the wheel, or of that file
     use: str  # what the book uses it for
     not_allowed: str  # what its terms or its making rule out
     splits: dict[str, int] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Card:
         rows = {
             "Source": self.source,
             "Licence": self.licence,
-            "Comes in": f"wheel `{self.got_from}`",
+            "Comes in": f"wheel `{self.got_from}`" if self.name in ASSETS else f"a file of your own; ours was `{self.got_from}`",
             "SHA-256": f"`{self.sha256}`",
             "Splits": ", ".join(f"{name} {n:,}" for name, n in self.splits.items()),
             "Size": ", ".join(f"{n:,} {what}" for what, n in self.sizes.items()),
@@ -88,6 +88,7 @@ CARDS = {
             not_allowed="judging the unquantised model: its makers' scores are of that one, not of this file",
             sizes={
                 "parameters": 134_515_008,
+                "parameters outside the embedding": 106_203_456,
                 "layers": 30,
                 "tokens of context": 8192,
                 "words of vocabulary": 49_152,
@@ -100,6 +101,37 @@ CARDS = {
             flaws=(
                 "Small: it knows common facts, states false ones as readily, and reasons little.",
                 "English; trained on web text with that text's biases. Don't put it before users.",
+            ),
+        ),
+        Card(
+            name="gemma3",
+            title="Gemma 3 270M, the base model, quantised to four bits",
+            source="Gemma Team, Google DeepMind 2025, *Gemma 3 Technical Report*; converted and packed by a third party",
+            licence="Gemma Terms of Use, with its prohibited uses: accept them with its makers before you get the model",
+            got_from="gemma-3-270m-q4_k_m.gguf",
+            sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            use="asking whether what one model does with prompts is done by another",
+            not_allowed="judging the makers' model: this four-bit file was not checked against it, and came without their notice",
+            sizes={
+                "parameters": 268_098_176,
+                "parameters outside the embedding": 100_326_016,
+                "layers": 18,
+                "tokens of context": 32_768,
+                "words of vocabulary": 262_144,
+            },
+            notes=(
+                "This package neither contains nor downloads it. The records that name it were made from the file above, expanded and "
+                "stored once as bf16 safetensors.",
+                "To repeat them get the makers' model, for which their terms have to be accepted: `lmtutor doctor --model "
+                "google/gemma-3-270m`, then `lmtutor record NAME --model google/gemma-3-270m --out FOLDER`; a folder will do too. "
+                "It isn't the same file, so expect other digits.",
+                "For the chapters' own cells set `LMTUTOR_MODEL` to that id or folder.",
+            ),
+            flaws=(
+                "Another model rather than a larger one: 100 M parameters outside the embedding, SmolLM2 has 106 M; the rest is a "
+                "vocabulary five times as large.",
+                "A base model: it was never tuned on chats and has no chat template.",
+                "Its texts begin with `<bos>`; without it the model is lost.",
             ),
         ),
         Card(

@@ -26,7 +26,7 @@ WORDINGS = {
     "question": Template(
         "{text}\nQuestion: Is this about business, entertainment, politics, sport or technology?\nAnswer:", end="\n\n"
     ),
-    "chat": Template(  # the form this model was tuned on
+    "chat": Template(  # the form SmolLM2 was tuned on; to another model its marks are words
         "<|im_start|>user\nIs this article about business, entertainment, politics, sport or technology?\n\n"
         "{text}<|im_end|>\n<|im_start|>assistant\n",
         answer="{label}", end="<|im_end|>\n",

@@ -21,13 +21,6 @@ from lmtutor.models.score import encode_text
 from lmtutor.train import History
 
 
-class Skipped(nn.Module):
-    """In the place of a layer that was run before: those above keep their number, on which their kind may depend."""
-
-    def forward(self, hidden_states, *_, **__):
-        return hidden_states
-
-
 def body_of(lm: nn.Module) -> nn.Module:
     """The layers of a causal LM, without its head.
 
@@ -49,8 +42,10 @@ def split(body: nn.Module, below: int) -> tuple[nn.Module, nn.Module]:
         raise ConfigError(f"below is {below}, the model has {n} layers; give 0 to {n - 1}")
     lower, upper = copy.copy(body), copy.copy(body)
     above = body.layers[below:]
-    if getattr(body.config, "layer_types", None):
-        above = nn.ModuleList([*(Skipped() for _ in range(below)), *above])
+    if getattr(body.config, "layer_types", None):  # by its number a layer is told its kind: something keeps the places of those below
+        through = nn.Module()
+        through.forward = lambda hidden_states, *_, **__: hidden_states
+        above = nn.ModuleList([*[through] * below, *above])
     for part, layers in ((lower, body.layers[:below]), (upper, above)):
         part._modules = dict(body._modules)
         part.layers = layers

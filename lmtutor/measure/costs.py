@@ -50,7 +50,7 @@ class Shape:
     def layer_flops(self, tokens: int, past: int = 0) -> tuple[int, int]:
         """Of one layer's forward pass over a row: (products with weights, products of attention).
 
-        Attention is counted as it is usually computed, masked half included.
+        Attention is counted as it is usually computed, masked half included; so is what lies outside a sliding window.
         """
         return 2 * tokens * self.layer_weights, 4 * tokens * (past + tokens) * self.heads * self.head
 

@@ -25,7 +25,14 @@ def as_prompt(tokenizer, question: str, form: str) -> str:
 
 
 def in_template(tokenizer, *messages: tuple[str, str], answer: bool = False) -> str:
-    """Messages (role, text) as the model reads them; with `answer` up to where its own begins."""
+    """Messages (role, text) as the model reads them; with `answer` up to where its own begins.
+
+    Raises
+    ------
+    ConfigError    the model was not tuned on chats
+    """
+    if not tokenizer.chat_template:
+        raise ConfigError("this model has no chat template, as it was not tuned on chats; ask it in another form, or take one that was")
     turns = [{"role": role, "content": text} for role, text in messages]
     return tokenizer.apply_chat_template(turns, add_generation_prompt=answer, tokenize=False)
 

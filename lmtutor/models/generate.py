@@ -11,6 +11,7 @@ import torch
 from lmtutor.errors import ConfigError
 from lmtutor.models.score import encode_text
 
+BETWEEN = "<|endoftext|>"  # as several families of models call the mark between two texts
 GREEDY = {"temperature": 0.0}
 DECODERS = {  # name -> settings of `distribution`
     "greedy": GREEDY,
@@ -100,11 +101,18 @@ class Answer:
     stopped: bool  # it wrote an end mark by itself
 
 
+def end_marks(model, tokenizer) -> set[int]:
+    """The tokens that end an answer or a text; some models have several, and after a chat SmolLM2 may write `BETWEEN`."""
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    marks = {tokenizer.eos_token_id, tokenizer.added_tokens_encoder.get(BETWEEN), *(own if isinstance(own, list) else [own])}
+    return marks - {None}
+
+
 @torch.inference_mode()
 def answers(model, tokenizer, prompts: Sequence[str], *, max_new_tokens: int, batch_size: int = 16) -> list[Answer]:
     """Greedy answers to prompts of any length, each up to the model's own end mark or `max_new_tokens`."""
-    ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|endoftext|>")}
-    rows = [encode_text(tokenizer, prompt) for prompt in prompts]
+    ends = end_marks(model, tokenizer)
+    rows = [encode_text(tokenizer, prompt, begins=True) for prompt in prompts]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     found: list[Answer | None] = [None] * len(rows)
     for start in range(0, len(order), batch_size):

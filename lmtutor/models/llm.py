@@ -123,12 +123,14 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Expand the GGUF file and write it as an ordinary checkpoint in bf16."""
+    """Expand the built-in model's GGUF file and write it as what it is, an ordinary Llama checkpoint, in bf16."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     model, tokenizer = load_gguf(gguf)
     # save_pretrained refuses a model whose config says "quantized with gguf", so a plain twin is saved
     settings = model.config.to_dict()
     del settings["quantization_config"]
-    twin = type(model)(type(model.config)(**settings)).to(model.dtype)
+    twin = LlamaForCausalLM(LlamaConfig(**settings)).to(model.dtype)
     twin.load_state_dict(model.state_dict())
     with _transformers_quietly():
         twin.save_pretrained(folder)

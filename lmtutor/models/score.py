@@ -71,13 +71,6 @@ def opening(tokenizer, text: str) -> list[int]:
     return whole[: next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)]
 
 
-def end_marks(model, tokenizer) -> set[int]:
-    """The tokens with which the model says that it has finished."""
-    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    marks = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
-    return marks - {None}
-
-
 def context_length(model) -> float:
     """How many tokens the model reads; infinity where its configuration sets no limit."""
     return getattr(model.config, "max_position_embeddings", None) or float("inf")
@@ -133,12 +126,12 @@ def score_choices(
     answers = [encode_text(tokenizer, choice) for choice in choices]
     if not all(answers):
         raise DataError(f"choice {answers.index([])} is empty; give each answer at least one token")
-    prefix, questions, batches = _prepare(model, tokenizer, prefix, queries, max(map(len, answers)) - 1, batch_size)
+    prefix, questions = _prepare(model, tokenizer, prefix, queries, extra=max(map(len, answers)) - 1)
 
     first = torch.tensor([answer[0] for answer in answers])
     longer = [k for k, answer in enumerate(answers) if len(answer) > 1]
     log_probs = np.zeros((len(questions), len(answers)), dtype=np.float32)
-    for rows in batches:
+    for rows in _batches(questions, batch_size):
         batch = [questions[i] for i in rows]
         logits, cache, mask = _forward(model, batch, *_start(model, prefix, len(batch)))
         here = _log_softmax(logits)[:, first.to(logits.device)].cpu()  # (B, K)
@@ -174,16 +167,16 @@ def generate_answers(
         raise ConfigError(
             f"max_new_tokens is {max_new_tokens} and stop {stop!r}; give at least one token and one character"
         )
-    prefix, questions, batches = _prepare(model, tokenizer, prefix, queries, max_new_tokens - 1, batch_size)
+    prefix, questions = _prepare(model, tokenizer, prefix, queries, extra=max_new_tokens - 1)
     texts = [""] * len(questions)
-    for rows in batches:
+    for rows in _batches(questions, batch_size):
         batch = [questions[i] for i in rows]
         logits, cache, mask = _forward(model, batch, *_start(model, prefix, len(batch)))
-        written, done, ends = [[] for _ in rows], [False] * len(rows), end_marks(model, tokenizer)
+        written, done = [[] for _ in rows], [False] * len(rows)
         for step in range(max_new_tokens):
             tokens = logits.float().argmax(dim=-1).tolist()
             for row, token in enumerate(tokens):
-                done[row] = done[row] or token in ends
+                done[row] = done[row] or token == tokenizer.eos_token_id
                 if not done[row]:
                     written[row].append(token)
                     done[row] = stop in tokenizer.decode(written[row])
@@ -195,8 +188,16 @@ def generate_answers(
     return texts
 
 
-def _prepare(model, tokenizer, prefix, queries, extra, batch_size):
-    """The prefix read, tokens of the questions, and which of these share a batch; refuses what cannot be run."""
+class _Questions(list):
+    """Tokens of each question; `alike` if a batch is to hold questions of one length alone."""
+
+    def __init__(self, rows, *, alike):
+        super().__init__(rows)
+        self.alike = alike
+
+
+def _prepare(model, tokenizer, prefix, queries, extra):
+    """Tokens of the questions, and the prefix read; refuses what cannot be run."""
     if len(queries) == 0:
         raise DataError("there are no queries; give at least one question")
     if not all(queries):
@@ -205,10 +206,10 @@ def _prepare(model, tokenizer, prefix, queries, extra, batch_size):
     questions = [encode_text(tokenizer, query, begins=not read) for query in queries]
     longest = len(read) + max(map(len, questions)) + extra
     _check_length(model, longest)
-    # a sliding window counts columns, padding too: where one slides, the rows of a batch have one length
+    # a sliding window counts columns, those of padding too: no row is padded where one slides
     slides = longest > (getattr(model.config, "sliding_window", None) or longest)
-    batches = _batches(questions, batch_size, alike=slides)
-    return prefix if isinstance(prefix, Prefix) else read_prefix(model, tokenizer, prefix), questions, batches
+    prefix = prefix if isinstance(prefix, Prefix) else read_prefix(model, tokenizer, prefix)
+    return prefix, _Questions(questions, alike=slides)
 
 
 def _check_length(model, length):
@@ -218,12 +219,12 @@ def _check_length(model, length):
                           "use fewer demonstrations, shorter texts or a model with a longer context")
 
 
-def _batches(questions, batch_size, *, alike):
-    """Indices in groups of similar length, so that little is padded; of one length if they are to be `alike`."""
+def _batches(questions, batch_size):
+    """Indices in groups of similar length, so that little is padded."""
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; use 1 or more")
     order = sorted(range(len(questions)), key=lambda i: len(questions[i]))
-    groups = groupby(order, key=lambda i: len(questions[i]) if alike else 0)
+    groups = groupby(order, key=lambda i: len(questions[i]) if questions.alike else 0)
     return [group[i : i + batch_size] for group in (list(same) for _, same in groups) for i in range(0, len(group), batch_size)]
 
 

@@ -23,7 +23,7 @@ from lmtutor.records.store import Record
 from lmtutor.records.table import experiment
 
 
-def record(name: str, *, out: str | Path | None = None, scheduler: str | None = None) -> Record:
+def record(name: str, *, out: str | Path | None = None, scheduler: str | None = None, model: str | None = None) -> Record:
     """Run an experiment and write its record, by default into the package; `out` holds the chapters' folders instead.
 
     An interrupted recording resumes with the units that were finished, see `unit`.
@@ -31,8 +31,18 @@ def record(name: str, *, out: str | Path | None = None, scheduler: str | None = 
     Parameters
     ----------
     scheduler : str    address of a Dask scheduler, "tcp://host:8786", whose workers then work out what `units` is given
+    model : str        another real model than the experiment names, a folder or the id of one on the hub; needs `out`
+
+    Raises
+    ------
+    ConfigError    another model without `out`, or for an experiment that asks no real model
     """
     this = experiment(name)
+    if model:
+        if not out or "model" not in this.config:
+            what = "asks no real model" if out else "is the book's"
+            raise ConfigError(f"{name} {what}; give --model with --out FOLDER and an experiment whose settings name a model")
+        this = dataclasses.replace(this, config=this.config | {"model": model})
     path = path_of(name, Path(out or CHAPTERS))
     started, parts = address(this.function)
     fingerprint = digest(json.dumps([started, this.config, this.seeds]))

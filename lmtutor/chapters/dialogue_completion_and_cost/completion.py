@@ -12,6 +12,7 @@ import torch
 
 from lmtutor.errors import DataError
 from lmtutor.models.llm import load_llm
+from lmtutor.models.score import opening
 from lmtutor.records.address import depends_on
 from lmtutor.records.recording import unit
 
@@ -80,7 +81,8 @@ def model_scores(model, tokenizer, ids: Mapping[str, Sequence[int]], text: str, 
     ends = np.array([end for _, end in encoded["offset_mapping"]])
     at = [int(np.argmax(ends > len(lead) + place)) - 1 for place, _ in words_of(text)]  # the token before the word
     keep = len(ends) - at[0]  # from the first of these places on
-    logits = model(torch.tensor([encoded["input_ids"]]), logits_to_keep=keep).logits[0, [i - at[0] for i in at]]
+    ids_read = [*opening(tokenizer, lead + text), *encoded["input_ids"]]
+    logits = model(torch.tensor([ids_read]), logits_to_keep=keep).logits[0, [i - at[0] for i in at]]
     p = torch.softmax(logits.float(), dim=-1)
     width = max(map(len, ids.values()))
     columns = torch.tensor([[*some, *([-1] * (width - len(some)))] for some in ids.values()])  # (W, 2)

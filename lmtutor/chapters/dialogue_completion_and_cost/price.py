@@ -158,7 +158,7 @@ def one_step(model, tokenizer, task: Task) -> str:
     from lmtutor.models.llm import weights_hash
 
     learner = copy.deepcopy(model).requires_grad_(True)
-    ids = torch.tensor([encode_text(tokenizer, task.template.prefix(task.pool[:1]))])
+    ids = torch.tensor([encode_text(tokenizer, task.template.prefix(task.pool[:1]), begins=True)])
     learner(ids, labels=ids).loss.backward()
     torch.optim.SGD(learner.parameters(), lr=1e-3).step()
     return weights_hash(learner)

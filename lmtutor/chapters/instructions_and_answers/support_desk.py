@@ -22,6 +22,7 @@ from lmtutor.finetune import lora, sft
 from lmtutor.finetune.upper_layers import teach
 from lmtutor.models.baselines import search
 from lmtutor.models.chat import in_template
+from lmtutor.models.score import encode_text
 from lmtutor.records.files import as_digits, from_digits
 from lmtutor.records.recording import unit
 from lmtutor.records.store import load
@@ -41,8 +42,8 @@ def chat_prompt(tokenizer, question: str, *, handbook: str | None = None) -> str
 
 def encode_pairs(tokenizer, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
     """(prompt, answer) as token ids; the answer ends with the mark that ends a turn, so that a model learns to stop."""
-    encode = lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
-    return [(encode(prompt), [*encode(answer), tokenizer.eos_token_id]) for prompt, answer in pairs]
+    return [(encode_text(tokenizer, prompt, begins=True), [*encode_text(tokenizer, answer), tokenizer.eos_token_id])
+            for prompt, answer in pairs]
 
 
 def pairs_of(tokenizer, topics: Sequence[Topic], which: Sequence[int]) -> list[tuple[str, str]]:
@@ -66,7 +67,8 @@ def answers(lm, tokenizer, prompts: Sequence[str], *, most: int = MOST_TOKENS, b
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     for start in runtime.progress(range(0, len(order), batch_size), desc="answers"):
         at = order[start : start + batch_size]
-        asked = tokenizer([prompts[i] for i in at], return_tensors="pt", padding=True, add_special_tokens=False)
+        rows = [encode_text(tokenizer, prompts[i], begins=True) for i in at]
+        asked = tokenizer.pad({"input_ids": rows}, return_tensors="pt")
         out = lm.generate(**asked, max_new_tokens=most, do_sample=False, pad_token_id=tokenizer.pad_token_id,
                           return_dict_in_generate=True, output_logits=True)
         new = out.sequences[:, asked["input_ids"].shape[1] :]

@@ -22,6 +22,7 @@ from lmtutor.errors import ConfigError
 from lmtutor.finetune import lora
 from lmtutor.finetune.classifier import Classifier, predict
 from lmtutor.finetune.upper_layers import Reader, fit_lora, split
+from lmtutor.models.score import encode_text
 from lmtutor.records.files import as_digits
 from lmtutor.records.recording import unit
 
@@ -127,7 +128,7 @@ def bases(*, seeds: Sequence[int], n: int, lr: float, n_test: int, model: str, d
 
     def speed():
         lm, tokenizer = load_llm(model, dtype=torch.float32)
-        ids = torch.tensor([tokenizer(task.template.prompt([], task.test[0].text))["input_ids"]])
+        ids = torch.tensor([encode_text(tokenizer, task.template.prompt([], task.test[0].text), begins=True)])
         lora.adapt(lm, rank=8, alpha=16, layers=8, seed=0)
         fast = eight_bit_kernels(lm)
         return {"tokens": ids.shape[1], "fp32": ms_a_text(lm, ids), "int8": None if fast is None else ms_a_text(fast, ids)}

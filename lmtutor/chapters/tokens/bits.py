@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from lmtutor.errors import ConfigError, DataError
+from lmtutor.models.generate import BETWEEN
 from lmtutor.models.losses import token_losses
+from lmtutor.models.score import opening
 from lmtutor.pretrain.news import CONTEXT, News, pretrain_news, read_news
 from lmtutor.pretrain.ngrams import Neighbours
 from lmtutor.records.recording import unit, units
@@ -121,6 +123,6 @@ def llm(*, seeds: Sequence[int], model: str, dtype: str, n_articles: int) -> dic
 
     net, tokenizer = load_llm(model, dtype=dtype)
     asked = read_news().texts["test"][:n_articles]
-    start = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    start = next(iter(opening(tokenizer, asked[0])), tokenizer.added_tokens_encoder.get(BETWEEN, tokenizer.eos_token_id))
     found = model_bits(net, tokenizer, asked, start=start, context=LLM_CONTEXT, batch_size=2)
     return {"bits": found.round(4), "tokens": [len(ids) for ids in tokenizer(asked, add_special_tokens=False)["input_ids"]]}

@@ -15,9 +15,10 @@ from lmtutor.errors import ConfigError, DataError
 from lmtutor.incontext.ask import label_scores
 from lmtutor.incontext.calibration import LabelScores
 from lmtutor.models.chat import ASKED, as_prompt
-from lmtutor.models.generate import DECODERS, GREEDY, answers, by_length, write_on
+from lmtutor.models.generate import DECODERS, GREEDY, answers, by_length, end_marks, write_on
 from lmtutor.models.llm import load_llm
 from lmtutor.models.losses import token_losses
+from lmtutor.models.score import opening
 from lmtutor.pretrain.news import pretrain_news, read_news
 from lmtutor.pretrain.ngrams import ngrams, repeated
 from lmtutor.pretrain.tinyworld import run
@@ -268,8 +269,8 @@ def llm_texts(
 ) -> dict:
     """A real model writes on after the beginnings of the same articles, without a chat template."""
     llm, tokenizer = load_llm(model, dtype=dtype)
-    ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|endoftext|>")]
-    prompts, truth = beginnings(tokenizer, read_news().texts["test"], n_prompt, n_tokens, n_prompts)
+    ends, texts = sorted(end_marks(llm, tokenizer)), read_news().texts["test"]
+    prompts, truth = beginnings(tokenizer, texts, n_prompt, n_tokens, n_prompts, first=opening(tokenizer, texts[0]))
     chosen = {name: DECODERS[name] for name in decoders}
     return {"texts": measure(llm, prompts, truth, seeds=seeds, banned=ends, decoders=chosen, tokenizer=tokenizer, shown=3)}
 
