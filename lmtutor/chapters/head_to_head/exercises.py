@@ -68,7 +68,7 @@ EXERCISES = [
     ),
     Exercise(
         10, "Which way has the highest mean macro-F1 on the reviews with 128 labels?", Checker(best_by_macro_f1, "a word in quotes"),
-        "macro_f1(np.array(predicted), truth, n_labels), mean over seeds; r["n"] == 128",
+        "macro_f1(np.array(predicted), truth, n_labels), mean over the seeds of n = 128",
         "the metric is part of the question: who wins depends on whether the rare class counts",
     ),
     Exercise(
