@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from conftest import TOY_WORDS, toy_items, toy_lm
 from test_chat import Chat
 
-from lmtutor.chapters.dialogue_completion_and_cost import baking, forms, together as together_room, updates
+from lmtutor.chapters.dialogue_completion_and_cost import baking, forms, together as together_room, updates, words as words_room
 from lmtutor.chapters.dialogue_completion_and_cost.baking import (
     FOLDS,
     KINDS as MAPPINGS,
@@ -48,7 +50,7 @@ from lmtutor.chapters.dialogue_completion_and_cost.memory import (
 )
 from lmtutor.chapters.dialogue_completion_and_cost.persona import PERSONAS, persona_prompt
 from lmtutor.chapters.dialogue_completion_and_cost.price import accuracy_at, one_step, published, query, rounds, timing_at
-from lmtutor.chapters.dialogue_completion_and_cost.together import fit_on, relabelled, together
+from lmtutor.chapters.dialogue_completion_and_cost.together import fit_on, own_articles, relabelled, together
 from lmtutor.chapters.dialogue_completion_and_cost.updates import TASKS, answers, examples, fit_update, task_probe
 from lmtutor.data.prompts import Item, Template
 from lmtutor.data.tasks import HEADLINE, Task
@@ -317,9 +319,9 @@ def test_both_ways_to_ask_give_the_same_answers(monkeypatch):
     found = timing_at(net, tokenizer, task, 3, 0, 2)
     assert found["apart"] < 1e-4 and len(found["whole"]) == len(found["after"]) == 2 and found["prefix"] > 0
     answers = accuracy_at(net, tokenizer, task, 3, 0)
-    assert answers["raw"].shape == (12,) and answers["words"] is not None
+    assert answers["raw"].shape == (12,)
     again = accuracy_at(net, tokenizer, task, 0, 0)
-    assert again["weights"] == answers["weights"] and again["prefix"] == 0 and again["words"] is None
+    assert again["weights"] == answers["weights"] and again["prefix"] == 0
     assert one_step(net, tokenizer, task) != answers["weights"] and np.isfinite(found["once"])
 
 
@@ -466,18 +468,32 @@ def toy(monkeypatch):
 def test_every_part_of_the_record_answers_every_item_and_the_model_is_given_back(toy):
     lm, task = toy
     before = llm.weights_hash(lm)
-    found = together(seeds=[0, 1, 2], lora_seeds=2, n_labels=12, n_unlabelled=20, few=[10], lr=3e-3,
+    found = together(seeds=[0, 1, 2], lora_seeds=2, n_labels=12, n_unlabelled=20, lr=3e-3,
                               rates=[float("nan"), 1e-3], n_test=40, model="toy", dtype="float32")
     assert llm.weights_hash(lm) == before and not hasattr(lm, "peft_config")
     for run in found["lora"]:
         assert run["predicted"] == run["none"]["raw"]  # the classifier and the prompt are the same question
         assert len(run["five"]["batch"]) == 40
     for one in found["words"]:
-        assert len(one["pseudo"]) == len(one["truth"]) == 20 and {len(v) for v in one["right_labels"].values()} == {40}
-        assert len(one["student"]) == len(one["teacher"]) == 40
-    learned = np.array(found["words"][0]["right_labels"]["20"]) == task.truth
-    assert learned.mean() > 0.7  # one word tells the label
+        assert len(one["pseudo"]) == len(one["truth"]) == 20 and len(one["teacher"]) == 40
     assert found["rates"][0]["predicted"] == [-1] * 40 and len(found["lora_own"]) == 2
+
+
+def test_a_bag_of_words_learns_from_right_labels_and_from_handed_ones(toy, monkeypatch):
+    lm, task = toy
+    dealt = own_articles(task, [0, 1, 2])
+    assert sorted(map(len, dealt.values())) == [20] * 3 and len({item for some in dealt.values() for item in some}) == 60
+    wrong = [{"seed": s, "pseudo": [1 - task.labels.index(item.label) for item in some]} for s, some in dealt.items()]
+    monkeypatch.setattr(words_room, "load_llm", llm.load_llm)
+    monkeypatch.setattr(words_room, "load", lambda name: SimpleNamespace(results={"words": wrong}))
+    monkeypatch.setattr(words_room, "topic_task", lambda **_: task)
+    monkeypatch.setattr(words_room, "headlines", lambda **_: replace(task, pool=task.pool[:30]))
+    found = words_room.words(seeds=[0, 1], ks=[2, 20], many=10, many_seeds=1, n_headlines=40, few=[10], n_test=40, model="toy", dtype="float32")
+    assert [(one["k"], one["seed"]) for one in found["headlines"]] == [(2, 0), (2, 1), (20, 0)]
+    for one in found["students"]:
+        assert {len(v) for v in (one["student"], *one["right_labels"].values())} == {40}
+        assert np.mean(np.array(one["right_labels"]["20"]) == task.truth) > 0.7  # one word tells the label
+        assert np.mean(np.array(one["student"]) == task.truth) < 0.3  # and what is handed over is learned as it is
 
 
 def test_lora_learns_the_labels_it_is_given_and_not_the_items_own(toy):

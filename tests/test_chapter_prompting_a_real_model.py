@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from test_ask import CHOICE, FREE
 
-from lmtutor.chapters.prompting_a_real_model import curves, wordings as wordings_room
+from lmtutor.chapters.prompting_a_real_model import baselines as baselines_room, curves, wordings as wordings_room
+from lmtutor.chapters.prompting_a_real_model.baselines import baselines
 from lmtutor.chapters.prompting_a_real_model.curves import retrieval, reviews, short_tasks, topics
 from lmtutor.chapters.prompting_a_real_model.wordings import labels, orders, wordings
 
@@ -40,7 +41,27 @@ def test_experiments_return_what_a_record_can_hold(tiny_experiments):
     assert run["short"]["weights_before"] == run["short"]["weights_after"]
     assert [len(draws) for draws in run["short"]["forced"]["a True"].values()] == [1, 2]  # nothing to draw at k = 0
     assert run["reviews"]["curve"].predicted["raw"].shape == (2, 2, 3)
-    assert run["topics"]["bag_of_words"].ks == (1,) and len(run["topics"]["bag_of_words_all"]) == 4
+    assert run["topics"]["curve"].ks == (0, 1)
     assert sorted(run["orders"]) == ["a False 0", "a False 1", "colour 0"]
     assert set(run["labels"]["colour"]) == {"gold", "random", "wrong"}
     assert len(run["retrieval"]["drawn"]) == 2 and len(run["retrieval"]["vote"]) == 4
+
+
+def test_ways_without_a_prompt_learn_from_the_prompts_examples(monkeypatch):
+    """The same draws as the prompts show, and once all of them."""
+    from conftest import TOY_WORDS, toy_items, toy_lm
+
+    from lmtutor.data.prompts import Template, draw_demonstrations
+    from lmtutor.data.tasks import Task
+    from lmtutor.models.tokens import word_tokenizer
+
+    task = Task("toy", Template("{text} topic :", end=" "), toy_items(60, 0), toy_items(6, 1), toy_items(40, 2), ("red", "blue"))
+    monkeypatch.setattr(baselines_room, "load_llm", lambda *_, **__: (toy_lm(), word_tokenizer(TOY_WORDS)))
+    for room in ("review_task", "topic_task", "mood_task"):
+        monkeypatch.setattr(baselines_room, room, lambda **_: task)
+    seen, few = [], baselines_room.few
+    monkeypatch.setattr(baselines_room, "few", lambda bench, way, k, seed: seen.append((k, seed)) or few(bench, way, k, seed))
+    found = baselines(seeds=[0, 1], ks={"moods": [1, 8]}, names=["bag of words", "frozen probe"], model="toy", dtype="float32")["moods"]
+    assert seen == [(1, 0), (1, 1), (8, 0), (8, 1)] * 2 and found["predicted"]["bag of words"].shape == (2, 2, 40)
+    assert found["ks"] == [1, 8] and len(draw_demonstrations(task.pool, 8, seed=0, per_class=True)) == 16
+    assert np.mean(found["predicted"]["bag of words"][1] == task.truth) > 0.7 and np.mean(found["all"]["bag of words"] == task.truth) > 0.9

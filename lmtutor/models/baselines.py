@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lmtutor.data.prompts import Item, classes
 from lmtutor.errors import DataError
 
 
@@ -38,39 +37,6 @@ def fit_linear(features, labels: Sequence[int], *, C: float, intercept: bool = F
 
     line = LogisticRegression(C=C, class_weight="balanced", fit_intercept=intercept, max_iter=2000)
     return (line if len(set(labels)) > 1 else DummyClassifier()).fit(features, labels)
-
-
-def fit_words(texts: Sequence[str], labels: Sequence[int], *, C: float, stop_words: str | None = None):
-    """TF-IDF and logistic regression, rare labels weighed up: a scikit-learn pipeline that has been fitted.
-
-    Parameters
-    ----------
-    C : float           inverse strength of the penalty
-    stop_words : str    "english" leaves a list of words out, "not" among them; None: all words count
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    line = make_pipeline(TfidfVectorizer(sublinear_tf=True, stop_words=stop_words),
-                         LogisticRegression(C=C, class_weight="balanced", max_iter=2000))
-    return line.fit(texts, labels)
-
-
-def bag_of_words(shown: Sequence[Item], items: Sequence[Item], labels: Sequence[str]) -> np.ndarray:
-    """The baseline without a language model, fitted to the same labelled examples as a prompt shows.
-
-    Returns
-    -------
-    (N,) int    index into labels
-
-    Raises
-    ------
-    DataError    the examples have one class only
-    """
-    classes(shown)
-    line = fit_words([item.text for item in shown], [labels.index(item.label) for item in shown], C=10, stop_words="english")
-    return line.predict([item.text for item in items])
 
 
 def likeness(known: Sequence[str], asked: Sequence[str], **settings) -> np.ndarray:

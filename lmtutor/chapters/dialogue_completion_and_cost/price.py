@@ -17,7 +17,6 @@ from lmtutor.data.tasks import Task, headlines
 from lmtutor.errors import DataError
 from lmtutor.incontext.calibration import calibrate_batch
 from lmtutor.measure.costs import Shape, forward_flops, kv_bytes
-from lmtutor.models.baselines import bag_of_words
 from lmtutor.models.score import encode_text, read_prefix, score_choices
 from lmtutor.records.recording import unit
 
@@ -84,8 +83,7 @@ def published() -> dict[str, float]:
 
 
 def accuracy_at(model, tokenizer, task: Task, k: int, seed: int) -> dict:
-    """Answers to all test headlines after k demonstrations, raw and batch-calibrated, the bag of words on the same labels, and the
-    fingerprint of the weights afterwards."""
+    """Answers to all test headlines after k demonstrations, raw and batch-calibrated, and the fingerprint of the weights afterwards."""
     from lmtutor.models.llm import weights_hash
 
     shown = rounds(task.pool, k, seed=seed)
@@ -94,9 +92,8 @@ def accuracy_at(model, tokenizer, task: Task, k: int, seed: int) -> dict:
         model, tokenizer, prefix, [task.template.question(item.text) for item in task.test],
         [task.template.choice(label) for label in task.labels], batch_size=max(1, min(16, TOKENS_AT_ONCE // max(1, len(prefix.ids)))),
     ).log_probs
-    words = bag_of_words(shown, task.test, task.labels) if k > 1 else None
     return {"k": k, "seed": seed, "prefix": len(prefix.ids), "raw": log_probs.argmax(1),
-            "batch": calibrate_batch(log_probs).argmax(1), "words": words, "weights": weights_hash(model)}
+            "batch": calibrate_batch(log_probs).argmax(1), "weights": weights_hash(model)}
 
 
 def timing_at(model, tokenizer, task: Task, k: int, seed: int, n: int) -> dict:

@@ -1,4 +1,4 @@
-"""A prompt's labels handed over: they teach a bag of words, and LoRA and demonstrations are used together, on news topics."""
+"""A prompt's labels handed over to LoRA, and LoRA and demonstrations used together, on news topics."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from lmtutor.data.prompts import Item, draw_demonstrations
-from lmtutor.data.tasks import topic_task
+from lmtutor.data.tasks import Task, topic_task
 from lmtutor.errors import TrainingError
 from lmtutor.finetune import lora
 from lmtutor.finetune.classifier import predict
 from lmtutor.finetune.upper_layers import Reader, fit_lora
 from lmtutor.incontext.ask import ask, label_scores
 from lmtutor.incontext.calibration import LabelScores
-from lmtutor.models.baselines import bag_of_words
 from lmtutor.records.recording import unit
 
 
@@ -24,45 +23,47 @@ def relabelled(items: Sequence[Item], predicted: Sequence[int], labels: Sequence
     return [Item(item.text, labels[label]) for item, label in zip(items, predicted, strict=True)]
 
 
-def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabelled: int, few: Sequence[int], lr: float,
+def own_articles(task: Task, seeds: Sequence[int]) -> dict[int, list[Item]]:
+    """The pool dealt out in equal parts, one for each seed."""
+    share = len(task.pool) // len(seeds)
+    order = np.random.default_rng(list(seeds)).permutation(len(task.pool))
+    return {s: [task.pool[i] for i in order[k * share : (k + 1) * share]] for k, s in enumerate(seeds)}
+
+
+def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabelled: int, lr: float,
              rates: Sequence[float], n_test: int, model: str, dtype: str) -> dict:
     """The record on news topics with a real model.
 
     Each seed has articles of its own. The model labels `n_unlabelled` of them, prompted without an example, its leaning over these
-    articles taken out; a bag of words learns from its labels, and from the right ones. LoRA learns from the right labels of the
+    articles taken out. LoRA learns from the right labels of the
     first `n_labels`, and from the model's own. Then the model is asked the test articles with LoRA and without, after no
     example and after one of each topic, taken from the same `n_labels`. For the first seed LoRA is trained at several rates.
 
     Parameters
     ----------
     lora_seeds : LoRA is trained for so many of the seeds, from the first on
-    few : numbers of right labels from which a bag of words learns besides
     lr : the learning rate that `specialists` chose; rates : for the first seed
     """
     from lmtutor.models.llm import load_llm
 
     llm, tokenizer = load_llm(model, dtype=dtype)
-    whole = n_unlabelled * len(seeds)
-    task = topic_task(wording="labelled", n_pool=whole, n_dev=5, n_test=n_test)
-    order = np.random.default_rng(list(seeds)).permutation(whole)
-    own = {s: [task.pool[i] for i in order[k * n_unlabelled : (k + 1) * n_unlabelled]] for k, s in enumerate(seeds)}
+    task = topic_task(wording="labelled", n_pool=n_unlabelled * len(seeds), n_dev=5, n_test=n_test)
+    own = own_articles(task, seeds)
 
     def scores(name, items):
         return LabelScores(**unit(name, label_scores, llm, tokenizer, task, [], items))
 
-    def teach_words(seed):
+    def handed(seed):
         items = own[seed]
         asked = scores(f"articles {seed}", items).log_probs
         leaning = asked.mean(axis=0)
         pseudo = (asked - leaning).argmax(axis=1)
         truth = [task.labels.index(item.label) for item in items]
         return {"seed": seed, "pseudo": pseudo.tolist(), "raw": asked.argmax(axis=1).tolist(), "truth": truth, "leaning": leaning.tolist(),
-                "teacher": (zero.log_probs - leaning).argmax(axis=1).tolist(),
-                "student": bag_of_words(relabelled(items, pseudo, task.labels), task.test, task.labels).tolist(),
-                "right_labels": {str(n): bag_of_words(items[:n], task.test, task.labels).tolist() for n in (*few, n_unlabelled)}}
+                "teacher": (zero.log_probs - leaning).argmax(axis=1).tolist()}
 
     zero = scores("test articles", task.test)
-    words = [teach_words(seed) for seed in seeds]
+    words = [handed(seed) for seed in seeds]
     taught = {s: own[s][:n_labels] for s in seeds[:lora_seeds]}
     reader = Reader(llm, tokenizer, replace(task, pool=tuple(item for s in taught for item in taught[s])))
 
