@@ -336,3 +336,21 @@ def test_what_cannot_be_measured_is_refused_in_one_line(call, error, message):
     with pytest.raises(error) as caught:
         call()
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_draws_that_overlap_tell_less_about_other_draws():
+    """Draws of n of a pool of N: over many pools the interval holds the truth only if it knows that draws share n / N of their items."""
+    rng, held = np.random.default_rng(0), {0.0: 0, 0.5: 0}
+    for _ in range(200):
+        pool = rng.normal(size=100)
+        means = np.array([rng.permutation(pool)[:50].mean() for _ in range(5)])
+        values = means[:, None] + rng.normal(0, 1e-3, (1, 40))
+        for shared in held:
+            interval = stats.seeds_then_items(values, shared=shared, unit="x")
+            held[shared] += interval.low <= 0 <= interval.high
+    assert held[0.5] >= 182 and held[0.0] <= 160  # of 200; 95 % are 190
+
+
+def test_draws_of_the_whole_pool_are_refused():
+    with pytest.raises(ConfigError, match="Draws that hold all of the pool are one draw"):
+        stats.seeds_then_items(np.eye(2), shared=1.0)

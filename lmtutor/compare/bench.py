@@ -29,7 +29,7 @@ class Bench:
 
     Parameters
     ----------
-    task : data.tasks.Task              with labels; those of its dev texts are never looked at
+    task : data.tasks.Task              with labels; those of its dev texts are not looked at here
     wordings : name -> Template        among which a prompt's wording is chosen; the first is also the fine-tuned models'
     lm, tokenizer                      a causal language model
     even : bool                        label equally many of each class, which takes a set that is sorted already

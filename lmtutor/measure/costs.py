@@ -116,7 +116,7 @@ def lora_sizes(shape: Shape, targets: tuple[str, ...] | None = None) -> int:
 class Bill:
     """What one way costs on one task: first what is paid once, then what every query pays."""
 
-    labels: int = 0             # labelled examples used, those to choose settings on not counted
+    labels: int = 0             # labelled examples paid for, those that chose a setting among them
     trained: int = 0            # parameters that were changed
     train_tokens: int = 0       # read while training, every pass counted
     train_seconds: float = 0.0

@@ -231,6 +231,7 @@ def seeds_then_items(
     classes: Sequence[int] | np.ndarray | None = None,
     items: str = "drawn",
     floor: float | None = None,
+    shared: float = 0.0,
     level: float = 0.95,
     unit: str = "%",
 ) -> Interval:
@@ -254,13 +255,15 @@ def seeds_then_items(
     items : "drawn" from many more; or "fixed": these are all that is meant, and the interval is over seeds alone
     floor : float      where a seed can fail as a whole, the mean of one that does (chance). The interval then reaches to where the
         mean would be if as many failed as Wilson's upper bound of none in S says
+    shared : float     where a seed draws labels from a pool, the share of a draw that another draw holds, too: n of N gives n / N. Such
+        seeds are alike for this reason, so their variance is raised by 1 + S shared / (1 - shared)
 
     Raises
     ------
     ConfigError    with one seed: nothing is known about the others
     DataError      with one item in a class, unless items are fixed; values all alike in a unit without limits
 
-    Source: Howe 1974 adds the parts (as do Zou and Donner 2008); Owen 2007 on what stands in both; Dean and Pagano 2015 on Wilson.
+    Source: Nadeau and Bengio 2003 on draws that overlap; Howe 1974 adds the parts (as do Zou and Donner 2008); Owen 2007 on what stands in both; Dean and Pagano 2015 on Wilson.
     """
     from scipy.stats import t
 
@@ -276,9 +279,12 @@ def seeds_then_items(
     lowest, highest = limits(unit)
     if floor is not None and not lowest <= floor <= highest:
         raise ConfigError(f"floor is {floor:g}; unit {unit!r} reaches from {lowest:g} to {highest:g}")
+    if not 0 <= shared < 1:
+        raise ConfigError(f"shared is {shared:g}; give n / N from 0 to below 1. Draws that hold all of the pool are one draw: use wilson()")
     drawn, groups = items == "drawn", by_class(values, classes, unit)
     seeds = np.mean([group.mean(axis=1) for group in groups], axis=0)  # (S,)
-    parts = [(seeds.var(ddof=1) / n_seeds, n_seeds - 1)]  # variance of the mean, degrees of freedom
+    alone = seeds.var(ddof=1) / n_seeds
+    parts = [(alone * (1 + n_seeds * shared / (1 - shared)), n_seeds - 1)]  # variance of the mean, degrees of freedom
     if drawn:
         columns = [group.mean(axis=0) for group in groups]
         check_two_items(columns)
