@@ -51,7 +51,7 @@ def specialists(*, seeds: Sequence[int], budgets: Mapping[str, int], names: Sequ
 
     before, tasks = unit("others before", others), {}
     for name, n in budgets.items():
-        bench = built_in(name, llm, tokenizer, n_dev=n_dev, n_test=n_test, n_pool=max(n, 300))
+        bench = built_in(name, llm, tokenizer, n_dev=n_dev, n_test=n_test, n_pool=max(n, 900))
         known = ways(tuple(bench.wordings))
         upper = split(llm.model, llm.config.num_hidden_layers - bench.reader.layers)[1]
         untrained = Classifier(upper, bench.reader.head, pool="last", states=bench.reader.states)
