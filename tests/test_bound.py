@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -39,8 +40,9 @@ def test_what_is_missing_or_not_so_stops_the_build(stored, say, place, fault):
 
 
 def test_a_sentence_that_no_longer_holds_stops_the_build(stored):
-    text = ["<!-- holds: 07::second/a bag/after > 07::first.../a bag/after -->\nso"]
-    bound.guard(None, "page", text)
-    assert text == ["so"]
+    text, read = ["<!-- holds: 07::second/a bag/after > 07::first.../a bag/after -->\nso"], set()
+    app = SimpleNamespace(env=SimpleNamespace(note_dependency=read.add))
+    bound.guard(app, "page", text)
+    assert text == ["so"] and any(path.endswith("07_x.ipynb") for path in read)
     with pytest.raises(bound.ExtensionError, match="no longer true"):
-        bound.guard(None, "page", ["<!-- holds: 07::second/a bag/after < 07::first.../a bag/after -->\nso"])
+        bound.guard(app, "page", ["<!-- holds: 07::second/a bag/after < 07::first.../a bag/after -->\nso"])

@@ -145,6 +145,9 @@ def role(say):
 def guard(app, page, source):
     """Check what a page says that holds, and take it out of the text."""
     def check(found):
+        for address in (found[1], found[3]):  # a page that only compares is read again, too, when a notebook changes
+            for path in look_up(address)[1]:
+                app.env.note_dependency(str(path))
         one, two = figure(level(found[1])), figure(level(found[3]))
         apart = abs(one - two) > 3  # alike: within three of the unit that is shown
         if not {"<": one < two, ">": one > two, "=": not apart}[found[2]]:
