@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +26,29 @@ def set_threads(n: int | None = None) -> int:
         muon_in_float32()
     torch.set_flush_denormal(True)  # numbers too small to matter cost a processor a hundred times the time of others
     return n
+
+
+def free_threads(seconds: float = 0.5) -> int | None:
+    """One thread, and a line that says so, where another program keeps a core busy; else None: as many as by default.
+
+    Two threads wait for each other thousands of times a second, and they wait at work. When a program takes one of
+    two cores, two threads learn three to four times as slowly as alone, and one thread a third more slowly
+    (benchmarks/README.md).
+    """
+    import psutil
+
+    cores = os.cpu_count() or 1
+    if "LMTUTOR_THREADS" in os.environ or cores < 2:
+        return None
+    own, since = psutil.Process(), time.perf_counter()
+    before = sum(own.cpu_times()[:2])
+    busy = psutil.cpu_percent(seconds) / 100 * cores
+    others = busy - (sum(own.cpu_times()[:2]) - before) / (time.perf_counter() - since)
+    if cores - others >= 1.5:
+        return None
+    print("another program keeps a core busy: one thread, because two would be slower; LMTUTOR_THREADS=2 takes two",
+          file=sys.stderr)
+    return 1
 
 
 def has_bf16() -> bool:

@@ -30,6 +30,7 @@ def run(monkeypatch, capsys):
 
     monkeypatch.setenv("LMTUTOR_QUIET", "1")
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LMTUTOR_THREADS", "1")  # else `pretrain` looks what other programs take, and may say so
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["lmtutor", *map(str, arguments)])
@@ -261,7 +262,7 @@ def test_pretrain_passes_on_what_it_is_told_and_prints_the_probes(run, tmp_path,
         "pretrain", "tinyworld", "--seed", 3, "--out", tmp_path, "--steps", 2, "--variant", "one_layer"
     )
     assert code == 0 and "2,000 tokens in 1 seconds" in out and "grammar                  0.50" in out
-    assert asked == {"out": tmp_path, "seed": 3, "variant": "one_layer", "steps": 2, "checkpoint_seconds": 30.0}
+    assert asked == {"out": tmp_path, "seed": 3, "variant": "one_layer", "steps": 2, "fine_curve": False, "checkpoint_seconds": 30.0}
 
 
 def test_pretrain_interrupted_or_failed(run, tmp_path, monkeypatch):

@@ -54,3 +54,14 @@ def test_muon_makes_the_same_step_in_float32_where_bfloat16_would_be_emulated(mo
     assert _muon._zeropower_via_newtonschulz is not inside
     for one, other in zip(before, steps(), strict=True):
         assert torch.allclose(one, other, atol=0.06) and not torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("busy", "cores", "threads"), [(2, 2, None), (60, 2, 1), (30, 4, None), (70, 4, 1), (60, 1, None)])
+def test_one_thread_where_another_program_keeps_a_core(busy, cores, threads, monkeypatch, capsys):
+    monkeypatch.delenv("LMTUTOR_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("psutil.cpu_percent", lambda seconds: busy)
+    assert runtime.free_threads() == threads
+    assert ("LMTUTOR_THREADS=2" in capsys.readouterr().err) == (threads == 1)
+    monkeypatch.setenv("LMTUTOR_THREADS", "2")
+    assert runtime.free_threads() is None

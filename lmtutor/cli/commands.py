@@ -146,11 +146,15 @@ def pretrain(
         str, typer.Option(help="released, or a contrast: no_smearing, no_patterns, fixed_labels, one_layer, shuffled.")
     ] = "released",
     steps: Annotated[int | None, typer.Option(min=1, help="Updates; default as released.")] = None,
+    fine_curve: Annotated[
+        bool, typer.Option("--fine-curve", help="Ask the probes at 16 steps rather than at 8, as for the shipped runs.")
+    ] = False,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="How often the state is kept for going on.")
     ] = 30.0,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Default: LMTUTOR_THREADS, else two, shared by processes.")
+        int | None,
+        typer.Option(min=1, help="Default: LMTUTOR_THREADS, else two, or one where another program takes a core."),
     ] = None,
 ) -> None:
     """Pre-train a language model on Tiny World: about a minute and a half on two cores.
@@ -164,10 +168,13 @@ def pretrain(
     from lmtutor.pretrain.tinyworld import pretrain_tinyworld
 
     processes = int(os.environ.get("WORLD_SIZE", 1))
-    runtime.set_threads(threads or (max(1, (os.cpu_count() or 1) // processes) if processes > 1 else None))
+    if processes > 1:
+        runtime.set_threads(threads or max(1, (os.cpu_count() or 1) // processes))
+    else:
+        runtime.set_threads(threads or runtime.free_threads())
     with _interruptible(f"what was reached is kept in {out}; give the same command again to go on"):
         metrics = pretrain_tinyworld(
-            out, seed=seed, variant=variant, steps=steps, checkpoint_seconds=checkpoint_seconds
+            out, seed=seed, variant=variant, steps=steps, fine_curve=fine_curve, checkpoint_seconds=checkpoint_seconds
         )
     if int(os.environ.get("RANK", 0)) == 0:
         print(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def run(
     seed: int,
     variant: str = "released",
     steps: int = TrainConfig.steps,
+    checks: Sequence[int] = CHECKS,
     keep: Callable[[TinyForCausalLM, int], None] | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
@@ -43,7 +44,8 @@ def run(
 
     Parameters
     ----------
-    keep : (model, step) -> None, called at each step of `CHECKPOINTS`
+    checks : the steps at which the probes are asked, beside the last
+    keep : (model, step) -> None, called at each check that is one of `CHECKPOINTS`
 
     Returns
     -------
@@ -69,7 +71,7 @@ def run(
 
     model = build(config, seed=seed)
     history = train(model, pack(ids, width - 1), settings, seed=seed, evaluate=check,
-                    evaluate_at=sorted({s for s in CHECKS if s < steps} | {steps}),
+                    evaluate_at=sorted({s for s in checks if s < steps} | {steps}),
                     checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds)
     in_full = probes.build(world, seed=REPORTED, shots=probes.SHOTS)
     results = probes.run(model, in_full)
@@ -105,12 +107,13 @@ def reached(curve: list[dict]) -> dict | None:
 
 
 def pretrain_tinyworld(out: str | os.PathLike, *, seed: int, variant: str = "released", steps: int | None = None,
-                       checkpoint_seconds: float = 30.0) -> dict:
+                       fine_curve: bool = False, checkpoint_seconds: float = 30.0) -> dict:
     """Pre-train one Tiny World model and write it to a folder.
 
     `out/metrics.json` holds everything that `run` knows, `out/checkpoints/` the weights at `CHECKPOINTS` (fp16
     safetensors), `out/model/` the final model and tokenizer for `from_pretrained`. An interrupted run goes on from
-    `out/resume.pt` when called again with the same arguments.
+    `out/resume.pt` when called again with the same arguments. The probes are asked where weights are kept; with
+    `fine_curve` at all of `CHECKS`, as for the shipped runs.
 
     Raises
     ------
@@ -132,8 +135,8 @@ def pretrain_tinyworld(out: str | os.PathLike, *, seed: int, variant: str = "rel
             save_weights(model, out / "checkpoints" / f"step_{step:04d}.safetensors")
 
     resume = out / "resume.pt"
-    model, metrics = run(seed=seed, variant=variant, steps=steps, keep=keep, checkpoint=resume,
-                         checkpoint_seconds=checkpoint_seconds)
+    model, metrics = run(seed=seed, variant=variant, steps=steps, checks=CHECKS if fine_curve else (0, *CHECKPOINTS),
+                         keep=keep, checkpoint=resume, checkpoint_seconds=checkpoint_seconds)
     made_by, parts = address(f"{__name__}:run")
     metrics |= {"created": datetime.date.today().isoformat(), "address": made_by, "parts": parts}
     if first:

@@ -384,7 +384,8 @@ def head_means(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
 def ngrams_in(stream: np.ndarray, sequences: list[Sequence[int]]) -> np.ndarray:
     """Which of the sequences stand somewhere in the stream, word for word.
 
-    Compares 64-bit polynomial hashes of all windows, so a million tokens take a fraction of a second.
+    Compares 64-bit polynomial hashes, and of the longer windows only those that begin as one of the sequences does: all
+    questions of Tiny World are looked for in its text in a second.
 
     Returns
     -------
@@ -392,20 +393,35 @@ def ngrams_in(stream: np.ndarray, sequences: list[Sequence[int]]) -> np.ndarray:
     """
     base = np.uint64(6364136223846793005)             # odd, so it has an inverse modulo 2**64
     inverse = np.uint64(pow(int(base), -1, 1 << 64))
+    lengths = np.array([len(s) for s in sequences])
+    found = np.zeros(len(sequences), bool)
+    searched = np.flatnonzero(lengths <= len(stream))
+    if not len(searched):
+        return found
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(len(stream), base, np.uint64))
         back = np.cumprod(np.full(len(stream), inverse, np.uint64))
         prefix = np.concatenate([[np.uint64(0)], np.cumsum((stream.astype(np.uint64) + np.uint64(1)) * powers)])
-        found = np.zeros(len(sequences), bool)
-        lengths = np.array([len(s) for s in sequences])
-        for length in np.unique(lengths):
-            if length > len(stream):
-                continue
-            windows = (prefix[length:] - prefix[:-length]) * back[: len(stream) - length + 1]
-            which = np.flatnonzero(lengths == length)
-            own = np.array([sequences[i] for i in which], dtype=np.uint64) + np.uint64(1)
-            hashes = (own * powers[:length]).sum(axis=1, dtype=np.uint64) * back[0]
-            found[which] = np.isin(hashes, windows)
+
+        def hashes(which, length):  # of the sequences' first tokens
+            own = np.array([sequences[i][:length] for i in which], dtype=np.uint64) + np.uint64(1)
+            return (own * powers[:length]).sum(axis=1, dtype=np.uint64) * back[0]
+
+        def windows(places, length):
+            return (prefix[places + length] - prefix[places]) * back[places]
+
+        shortest = lengths[searched].min()
+        heads, head_of = np.unique(hashes(searched, shortest), return_inverse=True)
+        begins = windows(np.arange(len(stream) - shortest + 1), shortest)
+        head_at = np.searchsorted(heads, begins).clip(max=len(heads) - 1)
+        places = np.flatnonzero(heads[head_at] == begins)
+        head_at = head_at[places]
+        for length in np.unique(lengths[searched]):
+            which = lengths[searched] == length
+            wanted = np.zeros(len(heads), bool)
+            wanted[head_of[which]] = True
+            here = places[wanted[head_at] & (places <= len(stream) - length)]
+            found[searched[which]] = np.isin(hashes(searched[which], length), windows(here, length))
     return found
 
 
