@@ -222,7 +222,7 @@ def test_units_side_by_side_are_the_same_and_resume(tmp_path):
 
 
 def test_an_error_in_one_process_reaches_the_caller(tmp_path):
-    with pytest.raises(DataError, match="there is no record of 'nothing'"):
+    with pytest.raises(ConfigError, match="no experiment is called 'nothing'"):
         units(load, {"a": ("nothing",), "b": ("nothing",)})
 
 

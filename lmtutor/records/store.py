@@ -43,15 +43,16 @@ def load(name: str, *, folder: str | Path | None = None) -> Record:
 
     Raises
     ------
-    DataError    there is no such record, or its file is damaged
+    ConfigError    there is no such experiment
+    DataError      it was not recorded, or its file is damaged
     """
     path = path_of(name, Path(folder or CHAPTERS))
     remedy = f"make it with `lmtutor record {name}`"
     try:
         return Record(**(json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant) | {"name": name}))
     except FileNotFoundError:
-        known = ", ".join(EXPERIMENTS) or "none"
-        raise DataError(f"there is no record of {name!r}; {remedy}, or choose one of: {known}") from None
+        experiment(name)  # says which there are
+        raise DataError(f"there is no record of {name!r}; {remedy}") from None
     except (ValueError, TypeError) as problem:
         raise DataError(f"{name} is damaged ({problem}); {remedy}") from None
 
