@@ -155,6 +155,12 @@ def test_a_number_is_text_before_it_is_bound_and_a_guard_is_silent_while_it_hold
         holds("two is less than one", 2 < 1)
 
 
+def test_with_the_readers_own_model_a_chapter_goes_on(monkeypatch, capsys):
+    monkeypatch.setenv("LMTUTOR_MODEL", "some/model")
+    holds("two is less than one", 2 < 1)
+    assert capsys.readouterr().out == "not so here, with some/model: two is less than one\n"
+
+
 ROWS = [{"": "LoRA", "accuracy": Interval(0.89, 0.84, 0.93, 200), "seconds": "1.2 s"}, {"": "words < all", "accuracy": "84%", "seconds": "-"}]
 
 
