@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+OWN = "LMTUTOR_MODEL"  # environment variable: the model that is loaded where none is named
+
 
 def set_threads(n: int | None = None) -> int:
     """Set torch's threads on purpose and return their number.

@@ -15,7 +15,6 @@ from lmtutor import runtime
 from lmtutor.classroom import plots
 from lmtutor.errors import ConfigError
 from lmtutor.measure.stats import Interval, in_words
-from lmtutor.models.llm import OWN
 
 
 def setup(chapter: str) -> None:
@@ -102,7 +101,7 @@ def holds(what: str, condition: Any) -> None:
     """
     if condition:
         return
-    if own := os.environ.get(OWN):
+    if own := os.environ.get(runtime.OWN):
         print(f"not so here, with {own}: {what}")
     else:
         raise AssertionError(f"no longer true: {what}; look at the results and rewrite the sentence")

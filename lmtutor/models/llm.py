@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from lmtutor.data import assets
 from lmtutor.errors import AssetError, ConfigError
-from lmtutor.runtime import best_dtype, cache_dir, quiet
+from lmtutor.runtime import OWN, best_dtype, cache_dir, quiet
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BUILT_IN = "smollm2"
-OWN = "LMTUTOR_MODEL"  # environment variable: the model that is loaded where none is named
 MANIFEST = (
     "lmtutor.json"  # written with the converted model: what it was made from, and each file's size and SHA-256
 )
