@@ -1,4 +1,4 @@
-"""What another arithmetic brings where the processor has no bfloat16, and what it costs in exactness.
+"""What fewer bits bring in speed, and what they cost in exactness.
 
     python benchmarks/arithmetic.py        a minute on one core
 
