@@ -31,7 +31,7 @@ def test_a_verdict_prints_everything_that_was_declared():
         "needed: at least +10 points",
         "refuted by: an interval below +10 points",
         "measured: +23 points [17, 29], n=200, 5 seeds",
-        "judged: at 97.5%, as one of at most 4 claims of its chapter",
+        "judged: at 97.5%, as one of at most 4 claims of its chapter: [15, 30]",
         "verdict: supported",
     ]
     late = Claim("1", "t", "m", 10, 1, 0.1, "r", registered="after a look", why="the mean had been seen").judge(stats.wilson(10, 10))

@@ -157,13 +157,16 @@ class Verdict:
         claim, unit = self.claim, self.interval.unit
         seeds = f", {claim.n_seeds} seeds" if claim.n_seeds > 1 else ", one seed"
         chance = "" if claim.chance is None else f" (chance {quantity(claim.chance, unit)})"
+        judged = ""
+        if self.judged and self.judged.level > self.interval.level and measured == "measured":
+            judged = ": [" + self.judged.text(self.digits()).split("[")[1].split("]")[0] + "]"
         return [
             f"claim {claim.id}: {claim.text}",
             f"measure: {claim.measure}, n={claim.n_items:,}{seeds}",
             f"needed: {claim.direction} {quantity(claim.least_effect, unit)}{chance}",
             f"refuted by: {claim.refuted_by}",
             f"{measured}: {self.interval.text(self.digits())}",
-            f"judged: {self.level()}",
+            f"judged: {self.level()}{judged}",
             *([] if claim.registered == "before" else [f"registered: {claim.registered}: {claim.why}"]),
             f"verdict: {self.word}",
         ]
