@@ -354,3 +354,10 @@ def test_draws_that_overlap_tell_less_about_other_draws():
 def test_draws_of_the_whole_pool_are_refused():
     with pytest.raises(ConfigError, match="Draws that hold all of the pool are one draw"):
         stats.seeds_then_items(np.eye(2), shared=1.0)
+
+
+def test_wilson_holds_its_own_estimate():
+    for n in range(1, 300):
+        for right in (0, n):
+            interval = stats.wilson(right, n)
+            assert interval.low <= interval.estimate <= interval.high, n

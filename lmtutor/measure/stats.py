@@ -111,7 +111,7 @@ def wilson(correct: int | Sequence[bool] | np.ndarray, n: int | None = None, lev
 
     def again(level, more=1):
         low, high = proportion_confint(correct, n, alpha=1 - level, method="wilson")
-        return float(low), float(high), NO_ERROR
+        return min(float(low), correct / n), max(float(high), correct / n), NO_ERROR  # 1 of 1 is not 0.9999999999
 
     return Interval(correct / n, *again(check_level(level))[:2], int(n), level, "Wilson", again=again)
 
