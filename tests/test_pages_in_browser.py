@@ -26,6 +26,14 @@ def test_a_page_has_no_barrier_and_fits(visit, site, name, scheme, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("name, what", [("03_pretraining", ".lm-card"), ("03_pretraining", ".lm-table"), ("08_gradients_and_forgetting", "figure > svg")])
+def test_in_the_dark_cards_tables_and_figures_stand_on_the_page(visit, site, name, what):
+    """The theme lays a light sheet under HTML that a cell puts out; its rule must lose to ours."""
+    page = visit(site / f"notebooks/{name}.html", color_scheme="dark", viewport={"width": 1280, "height": 900})
+    grounds = page.evaluate(f"[...document.querySelectorAll('.text_html:has(> {what})')].map((it) => getComputedStyle(it).backgroundColor)")
+    assert grounds and set(grounds) == {"rgba(0, 0, 0, 0)"}
+
+
 @pytest.mark.parametrize("name", ["notebooks/03_pretraining", "notebooks/deeper/03_pretraining_in_full"])
 def test_on_paper_no_code_is_cut_and_nothing_stays_folded(visit, site, name):
     page = visit(site / f"{name}.html", color_scheme="dark", viewport={"width": 680, "height": 960})  # of a sheet of A4
