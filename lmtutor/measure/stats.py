@@ -74,7 +74,8 @@ def limits(unit: str) -> tuple[float, float]:
 def number(value: float, unit: str, digits: int = 0) -> str:
     """A fraction as percent, a difference as signed points, anything else to 3 + digits figures."""
     if unit in ("%", "points"):
-        rounded = round(100 * value, digits) + 0.0  # + 0.0: no minus sign on zero
+        exact = round(100 * value, 9)  # the same share from two orders of summing is the same number
+        rounded = round(exact, digits) + 0.0  # + 0.0: no minus sign on zero
         return f"{rounded:{'+' if unit == 'points' else ''}.{digits}f}"
     return f"{value:.{3 + digits}g}"
 
