@@ -201,7 +201,7 @@ def typed_results(book):
 
 
 def test_no_result_is_typed_into_the_prose_of_a_rewritten_chapter():
-    rewritten = {path.stem: read(path) for path in ALL if any("fold" in cell.metadata.get("tags", []) for cell in read(path).cells)}
+    rewritten = {path.stem: read(path) for path in ALL if all(any(tag in cell.metadata.get("tags", []) for cell in read(path).cells) for tag in ("fold", "numbers"))}
     found = {(stem, text) for stem, book in rewritten.items() for text in typed_results(book)}
     assert found == set(TYPED), "bind it by number(...), or say in TYPED why it is no result"
 
