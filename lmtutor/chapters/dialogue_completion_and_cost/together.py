@@ -42,7 +42,7 @@ def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabell
     Parameters
     ----------
     lora_seeds : LoRA is trained for so many of the seeds, from the first on
-    lr : the learning rate that `specialists` chose; rates : for the first seed
+    lr : a learning rate that was fixed before; rates : others, for the first seed
     """
     from lmtutor.models.llm import load_llm
 
