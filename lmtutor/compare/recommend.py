@@ -1,0 +1,93 @@
+"""Which way to take: the cheapest that is sure to be within the reader's least effect of the best one, or what keeps that open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmtutor.errors import ConfigError
+from lmtutor.measure.stats import Interval, in_words, paired_bootstrap, quantity, seeds_then_items
+
+TIMES_MORE = 20  # what would take more than so many times the items that were asked is not worth waiting for
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way, and what it did at the most labels at which it ran."""
+
+    name: str
+    values: np.ndarray  # (S, N) of S draws and N test items: see `measure.by_item`; S is 1 for a way that was shown no label
+    labels: int
+    price: float        # in all, for the queries that the reader expects
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    decision: str                # "take", "undecided" or "none"
+    way: str | None              # which; of "undecided" the one to take until then
+    labels_more: int | None      # test items to label besides, about, until it is decided
+    reasons: tuple[str, ...]     # in plain words
+
+
+def difference(one: Candidate, other: Candidate, shared: float = 0.0) -> Interval:
+    """By how much one is better, on the same items and draws."""
+    a, b = one.values, other.values
+    if len(a) == len(b) == 1:
+        return paired_bootstrap(a[0], b[0], seed=0, unit="points")
+    return seeds_then_items(a - b, shared=shared, unit="points")
+
+
+def recommend(candidates: Sequence[Candidate], *, least: float = 0.02, baseline: str = "majority", shared: float = 0.0) -> Recommendation:
+    """Take the cheapest way whose distance to the best is at most `least`, by the whole of its paired interval.
+
+    Parameters
+    ----------
+    least : float      the smallest difference that would matter to the reader, as a fraction
+    baseline : str     the way that reads nothing: what isn't clearly better than it is not good enough
+    shared : float     of a draw of labels, the part that another draw holds, too: see `stats.seeds_then_items`
+
+    Raises
+    ------
+    ConfigError    no candidate, or none called `baseline`
+    """
+    named = {one.name: one for one in candidates}
+    if baseline not in named:
+        raise ConfigError(f"there is no way {baseline!r} among {', '.join(named) or 'none'}; it is what the others have to beat")
+    best = max(candidates, key=lambda one: (one.values.mean(), -one.price))
+    above = difference(best, named[baseline], shared) if best.name != baseline else None
+    if above is None or above.low <= 0:
+        told = "none does better" if above is None else f"the best, {best.name}, is {in_words(above)} above it"
+        return Recommendation("none", None, None, (f"Nothing here is clearly better than the commonest label: {told}.",))
+    cheaper = sorted((one for one in candidates if one.price < best.price and one is not best), key=lambda one: one.price)
+    short = {one.name: difference(best, one, shared) for one in cheaper}
+    reasons = [f"The highest number is that of {best.name}, {quantity(float(best.values.mean()), '%')}, {in_words(above)} above the commonest label."]
+    taken = next((one for one in cheaper if short[one.name].high <= least), best)
+    before = cheaper[: cheaper.index(taken)] if taken is not best else cheaper
+    open_ones = [one for one in before if short[one.name].low <= least]
+    if taken is not best:
+        reasons.append(f"{taken.name} costs less and is at most {quantity(least, 'points').lstrip('+')} behind: {in_words(short[taken.name])}.")
+    if open_ones:
+        first = open_ones[0]
+        reasons.append(f"Whether {first.name}, which costs less, would do is open: it is {in_words(short[first.name])} behind.")
+    more = _items_more([short[one.name] for one in open_ones], least)
+    if open_ones and taken is best:
+        if more is None:
+            reasons.append("No number of items that one would label decides that: they are about as good.")
+        return Recommendation("undecided", best.name, more, tuple(reasons))
+    clear = [one.name for one in before if one not in open_ones]
+    if clear:
+        reasons.append(f"Cheaper, and clearly more than {quantity(least, 'points').lstrip('+')} behind: {', '.join(clear)}.")
+    return Recommendation("take", taken.name, more, tuple(reasons))
+
+
+def _items_more(intervals: Sequence[Interval], least: float) -> int | None:
+    """Test items besides, until the first of these intervals would no longer hold `least`: its half-width falls as 1 / sqrt(N)."""
+    needed = []
+    for interval in intervals:
+        distance, half = abs(interval.estimate - least), (interval.high - interval.low) / 2
+        if distance and (half / distance) ** 2 <= TIMES_MORE:
+            needed.append(interval.n * ((half / distance) ** 2 - 1))
+    return max(1, math.ceil(min(needed) / 10) * 10) if needed else None
