@@ -50,6 +50,13 @@ def found(bench):
     return compare(bench, {8: [0, 1], 48: [0]})
 
 
+def test_what_needs_no_language_model_loads_none(bench):
+    made = Bench(bench.task, WORDINGS, lambda: pytest.fail("a model was loaded"))
+    made.encoder = made.words = ToyEncoder()
+    names = ["majority", "bag of words", "word vectors", "encoder", "encoder, label names"]
+    assert {r["way"] for r in compare(made, {8: [0], 48: [0]}, names=names)} == set(names)
+
+
 def test_every_way_answers_every_item_for_every_budget_and_seed(bench, found):
     names = ways(tuple(WORDINGS))
     trained = [name for name, way in names.items() if way.shows != 0]

@@ -31,21 +31,47 @@ class Bench:
     ----------
     task : data.tasks.Task              with labels; those of its dev texts are not looked at here
     wordings : name -> Template        among which a prompt's wording is chosen; the first is also the fine-tuned models'
-    lm, tokenizer                      a causal language model
+    lm, tokenizer                      a causal language model; or for lm a function that loads both, called when a way first needs them
     even : bool                        label equally many of each class, which takes a set that is sorted already
     encoder : str                      a sentence encoder, see `load_encoder`
     """
 
-    def __init__(self, task: Task, wordings: Mapping[str, Template], lm, tokenizer, *, even: bool = False, encoder: str = "minilm"):
+    def __init__(self, task: Task, wordings: Mapping[str, Template], lm, tokenizer=None, *, even: bool = False, encoder: str = "minilm"):
         if not task.labels:
             raise DataError(f"task {task.name!r} has free answers; a comparison needs a choice among labels")
         self.task, self.wordings = replace(task, template=next(iter(wordings.values()))), dict(wordings)
-        self.lm, self.tokenizer = lm, tokenizer
-        self.shape, self.even, self.encoder_name = Shape.of(lm.config), even, encoder
-        self.reader = Reader(lm, tokenizer, self.task)
+        self._load = (lambda: (lm, tokenizer)) if tokenizer is not None else lm
+        self.even, self.encoder_name = even, encoder
+        self.items = [*task.pool, *task.dev, *task.test]
+        self._place = {item: i for i, item in enumerate(self.items)}
         self._asked: dict = {}
         self._ms: dict = {}
         self._vectors: dict = {}
+
+    @cached_property
+    def _model(self) -> tuple:
+        return self._load()
+
+    @property
+    def lm(self):
+        return self._model[0]
+
+    @property
+    def tokenizer(self):
+        return self._model[1]
+
+    @cached_property
+    def shape(self) -> Shape:
+        return Shape.of(self.lm.config)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """How the language model reads the texts."""
+        return Reader(self.lm, self.tokenizer, self.task)
+
+    def at(self, items: Sequence[Item]) -> np.ndarray:
+        """(N,) int: where items stand among all texts."""
+        return np.array([self._place[item] for item in items])
 
     def draw(self, n: int, seed: int) -> list[Item]:
         """The n items of the pool that are labelled."""
@@ -62,7 +88,7 @@ class Bench:
 
     def lengths(self, items: Sequence[Item]) -> np.ndarray:
         """(N,) int: tokens of each item's question."""
-        return self.reader.rows[self.reader.at(items), -2]
+        return self.reader.rows[self.at(items), -2]
 
     def vectors(self, kind: str) -> Vectors:
         """All texts of the task as vectors: of "words", of "word vectors", of the "encoder", or of the "frozen model"; made once."""
@@ -71,7 +97,7 @@ class Bench:
         return self._vectors[kind]
 
     def _counted(self) -> Vectors:
-        texts, start = [item.text for item in self.reader.items], time.perf_counter()
+        texts, start = [item.text for item in self.items], time.perf_counter()
         counted = count_words(texts[: len(self.task.pool) + len(self.task.dev)])
         ready = time.perf_counter()
         found = counted.transform(texts).tocsr()
@@ -81,7 +107,7 @@ class Bench:
     def _read(self, kind: str) -> Vectors:
         if kind == "frozen model":
             return self._read_by_model()
-        reader, texts = self.encoder if kind == "encoder" else self.words, [item.text for item in self.reader.items]
+        reader, texts = self.encoder if kind == "encoder" else self.words, [item.text for item in self.items]
         start = time.perf_counter()
         found = reader.encode(texts, batch_size=BATCH)
         ms = 1000 * (time.perf_counter() - start) / len(texts)
@@ -90,9 +116,9 @@ class Bench:
 
     def _read_by_model(self) -> Vectors:
         """The mean hidden states, each of their numbers scaled by its mean and spread over the dev texts: some are a thousand times others."""
-        found, tokens, ms = self.reader.features, self.lengths(self.reader.items), self.reading_ms(self.task.test, "plain")
+        found, tokens, ms = self.reader.features, self.lengths(self.items), self.reading_ms(self.task.test, "plain")
         flops = np.array([costs.forward_flops(self.shape, int(n), outputs=0) for n in tokens], dtype=float)
-        dev = self.reader.at(self.task.dev)
+        dev = self.at(self.task.dev)
         mean, spread = found[dev].mean(axis=0), found[dev].std(axis=0)
         scaled = (found - mean) / np.where(spread > 0, spread, 1)
         return Vectors(scaled, len(dev) * ms / 1000, float(flops[dev].sum()), ms, flops, tokens)
@@ -129,14 +155,14 @@ class Bench:
         if key not in self._ms:
             classifier = Classifier(self.reader.lm.model, self.reader.head, pool="last")
             start = time.perf_counter()
-            predict(classifier, self.reader.rows[self.reader.at(items)], batch_size=BATCH)
+            predict(classifier, self.reader.rows[self.at(items)], batch_size=BATCH)
             self._ms[key] = 1000 * (time.perf_counter() - start) / len(items)
         return self._ms[key]
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """The texts of a task as vectors, in the order of `Reader.items`, and what it takes to read a text."""
+    """The texts of a task as vectors, in the order of `Bench.items`, and what it takes to read a text."""
 
     features: np.ndarray     # (N, d) float; of words: sparse
     once: float              # seconds to get ready: words counted in all texts but the test's, or the dev texts read for their means and spreads

@@ -35,7 +35,7 @@ def fits(bench: Bench, way: Way, n: int, seeds: Sequence[int]) -> bool:
 
     def longest(template):
         tokens = lambda text, **which: len(score.encode_text(bench.tokenizer, text, **which))  # noqa: E731
-        question = max(tokens(template.question(item.text)) for item in bench.reader.items)
+        question = max(tokens(template.question(item.text)) for item in bench.items)
         return (max(tokens(template.prefix(bench.draw(n, seed)[: way.shows]), begins=True) for seed in seeds) + question
                 + max(tokens(template.choice(label)) for label in bench.task.labels))
 

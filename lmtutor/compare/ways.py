@@ -48,7 +48,7 @@ def linear(kind: str):
     """A linear classifier on what `Bench.vectors` makes of the texts, which takes no label: words, word vectors, an encoder, a frozen model."""
 
     def answer(bench, shown, items, setting, seed):
-        read, known, asked = bench.vectors(kind), bench.reader.at(shown), bench.reader.at(items)
+        read, known, asked = bench.vectors(kind), bench.at(shown), bench.at(items)
         start = time.perf_counter()
         line = fit_linear(read.features[known], bench.truth(shown), **setting)
         fitted = time.perf_counter()
@@ -73,9 +73,9 @@ def label_names(bench, shown, items, setting, seed):
 
     Source: Yin et al. 2019 on labels as texts; cosine of mean vectors, Reimers and Gurevych 2019.
     """
-    at = bench.reader.at(items)
+    at = bench.at(items)
     start = time.perf_counter()
-    vectors = bench.encoder.encode([bench.reader.items[i].text for i in at], batch_size=BATCH)
+    vectors = bench.encoder.encode([bench.items[i].text for i in at], batch_size=BATCH)
     ms = 1000 * (time.perf_counter() - start) / len(items)
     names = bench.encoder.encode([setting["named"].format(label=label) for label in bench.task.labels])
     tokens = bench.encoder.lengths([item.text for item in items])
