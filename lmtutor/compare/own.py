@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lmtutor.data.tasks import Task
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.measure import by_item
 from lmtutor.measure.costs import Bill
+from lmtutor.models.baselines import count_words
 from lmtutor.records.recording import Partial, unit
 
 NAMES = {  # on the command line -> in the book
@@ -62,10 +64,27 @@ def _safe(name: str) -> str:
 
 
 class OwnBench(benches.Bench):
-    """A bench whose labelled items are drawn as they come, and not one of each label first, which flatters small budgets."""
+    """A bench whose labelled items are drawn as they come, and not one of each label first, which flatters small budgets.
+
+    Only texts that some draw labels are read by a model; all others of the pool help to count words.
+    """
+
+    def __init__(self, task: Task, said: Mapping[str, Template], load, *, most: int, seeds: Sequence[int], encoder: str = "minilm"):
+        self._draws = {seed: [task.pool[i] for i in np.random.default_rng(seed).permutation(len(task.pool))[:most]] for seed in seeds}
+        self._unlabelled = [item.text for item in (*task.pool, *task.dev)]
+        drawn = dict.fromkeys(item for draw in self._draws.values() for item in draw)
+        super().__init__(replace(task, pool=tuple(drawn)), said, load, encoder=encoder)
 
     def draw(self, n: int, seed: int) -> list[Item]:
-        return [self.task.pool[i] for i in np.random.default_rng(seed).permutation(len(self.task.pool))[:n]]
+        return self._draws[seed][:n]
+
+    def _counted(self) -> benches.Vectors:
+        start = time.perf_counter()
+        counted = count_words(self._unlabelled)
+        ready = time.perf_counter()
+        found = counted.transform([item.text for item in self.items]).tocsr()
+        ms = 1000 * (time.perf_counter() - ready) / len(self.items)
+        return benches.Vectors(found, ready - start, 0.0, ms, np.zeros(len(self.items)), np.zeros(len(self.items)))
 
 
 def task_of(table: Table, *, seed: int, text: str, label: str) -> tuple[Task, dict[str, Template], Table]:
@@ -134,16 +153,16 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
         from lmtutor.models.llm import load_llm
         return load_llm(model or "smollm2")
 
-    bench = OwnBench(task, said, load, encoder=encoder)
     known = ways(tuple(said))
     budgets = sorted({n for n in labels if n <= len(task.pool)} or {len(task.pool)})
+    bench = OwnBench(task, said, load, most=budgets[-1], seeds=range(seeds), encoder=encoder)
     cells = [(name, n, s) for name in chosen for n in (budgets if known[NAMES[name]].shows != 0 else [0])
              for s in (range(seeds) if n else [0])]
 
     def run():
         found = []
         for name, n, s in runtime.progress(cells, desc="ways"):
-            told = unit(f"{name} n={n} draw={s}", answer, bench, known[NAMES[name]], bench.draw(n, s), s)
+            told = unit(f"{name} n={n} draw={s}", answer, bench, known[NAMES[name]], bench.draw(n, s) if n else [], s)
             found.append({"way": name, "n": n, "seed": s, **told})
         return found
 
