@@ -183,4 +183,5 @@ def advise(result: Result, *, least: float = 0.02, queries: int = 10_000) -> Rec
         most[run["way"]] = max(most.get(run["way"], 0), run["n"])
     n_max = max(most.values())
     candidates = [Candidate(way, result.values(way, n), n, result.bill(way, n).total(queries, "seconds")) for way, n in most.items()]
-    return recommend(candidates, least=least, shared=min(0.9, n_max / result.n_pool))
+    return recommend(candidates, least=least, shared=min(0.9, n_max / result.n_pool),
+                     unit="points" if result.metric == "accuracy" else "F1")
