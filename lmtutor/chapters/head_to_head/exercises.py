@@ -22,6 +22,7 @@ def lora_runs_below_commonest() -> int:
 def best_by_balanced_accuracy(answer: Any) -> bool | str:
     """The way with the highest mean balanced accuracy on the reviews, with 32 labels or none."""
     import numpy as np
+    from sklearn.metrics import balanced_accuracy_score
 
     from lmtutor.records.store import load
 
@@ -29,8 +30,7 @@ def best_by_balanced_accuracy(answer: Any) -> bool | str:
     truth, scores = np.array(results["truth"]), {}
     for r in results["runs"]:
         if r["n"] in (0, 32) and r["predicted"]:
-            right = np.array(r["predicted"]) == truth
-            scores.setdefault(r["way"], []).append(np.mean([right[truth == label].mean() for label in np.unique(truth)]))
+            scores.setdefault(r["way"], []).append(balanced_accuracy_score(truth, r["predicted"]))
     best = max(scores, key=lambda way: np.mean(scores[way]))
     return as_word(answer) in scores and as_word(answer) == best
 
