@@ -4,3 +4,11 @@ Importing the package loads nothing heavy; the rooms (`lmtutor.models`, `lmtutor
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name == "compare":  # so that `import lmtutor; lmtutor.compare(...)` works and the import stays light
+        import importlib
+
+        return importlib.import_module("lmtutor.compare")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

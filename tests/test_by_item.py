@@ -2,25 +2,25 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, f1_score
 
 from lmtutor.errors import ConfigError, DataError
-from lmtutor.measure.by_item import values
+from lmtutor.measure.by_item import Metric
 
 
 def test_the_mean_is_scikit_learns_macro_f1():
     generator = np.random.default_rng(0)
     for n_labels, n in ((2, 30), (5, 40), (77, 100)):
         truth, predicted = generator.integers(0, n_labels, n), generator.integers(-1, n_labels, (3, n))
-        wanted = [f1_score(truth, run, labels=range(n_labels), average="macro", zero_division=0) for run in predicted]
-        assert values("macro-f1", predicted, truth, n_labels).mean(axis=1) == pytest.approx(wanted)
-        assert values("macro-f1", predicted[0], truth, n_labels).mean() == pytest.approx(wanted[0])
+        wanted = [f1_score(truth, run, labels=np.unique(truth), average="macro", zero_division=0) for run in predicted]
+        assert Metric("macro-f1", n_labels).values(predicted, truth).mean(axis=1) == pytest.approx(wanted)
+        assert Metric("macro-f1", n_labels).values(predicted[0], truth).mean() == pytest.approx(wanted[0])
 
 
 def test_an_item_moves_the_metric_by_its_value():
     generator = np.random.default_rng(1)
     truth, predicted = generator.integers(0, 3, 400), generator.integers(0, 3, 400)
-    found, whole = values("macro-f1", predicted, truth, 3), f1_score(truth, predicted, average="macro")
+    found, whole = Metric("macro-f1", 3).values(predicted, truth), f1_score(truth, predicted, average="macro")
     for i in range(0, 400, 40):
         without = f1_score(np.delete(truth, i), np.delete(predicted, i), average="macro")
         assert 399 * (whole - without) == pytest.approx(found[i] - whole, rel=0.02, abs=0.02)
@@ -41,15 +41,44 @@ def test_the_interval_holds_the_truth(n, right):
     held = 0
     for _ in range(300):
         truth, predicted = answers(generator, n, right)
-        found = values("macro-f1", predicted, truth, 3)
+        found = Metric("macro-f1", 3).values(predicted, truth)
         half = 1.96 * found.std(ddof=1) / np.sqrt(n)
         held += abs(found.mean() - true) <= half
     assert held / 300 > 0.9
 
 
+def test_average_precision_is_scikit_learns_and_moves_as_it_does_without_an_item():
+    generator = np.random.default_rng(3)
+    truth = (generator.random(200) < 0.1).astype(int)
+    scores = np.round(truth * 0.3 + generator.random((2, 200)), 1)  # many ties
+    values = Metric("average-precision", 2, rare=1).values((scores > 0.6).astype(int), truth, scores)
+    whole = [average_precision_score(truth, row) for row in scores]
+    assert values.mean(axis=1) == pytest.approx(whole)
+    without = [average_precision_score(np.delete(truth, i), np.delete(scores[0], i)) for i in range(200)]
+    assert values[0] - values[0].mean() == pytest.approx(199 * (np.mean(without) - np.array(without)))
+
+
+def test_cost_decides_and_rates():
+    metric = Metric("cost", 2, costs=np.array([[0, 1.0], [10, 0]]))
+    scores = np.array([[0.8, 0.2], [0.95, 0.05]])
+    assert metric.decide(scores).tolist() == [1, 0], "a miss of the second label costs ten times a false alarm"
+    assert metric.values(np.array([1, 0]), np.array([0, 1])).tolist() == [-1, -10]
+    assert metric.rate(scores, np.array([1, 0])) == 1 and metric.rate(scores, np.array([1, 1])) == pytest.approx(0.5)
+
+
+def test_intervals_where_nothing_varies():
+    right = Metric("macro-f1", 2).values(np.array([[0, 1] * 50] * 3), np.array([0, 1] * 50))
+    found = Metric("macro-f1", 2).interval(right)
+    assert found.estimate == 1 and 0.95 < found.low < 0.98 and found.high == 1
+    apart = Metric("macro-f1", 2).difference(right, right)
+    assert (apart.estimate, apart.low < -0.02, apart.high > 0.02) == (0, True, True)
+
+
 def test_what_cannot_be_scored():
     with pytest.raises(DataError, match="one answer an item"):
-        values("accuracy", [0, 1], [0], 2)
-    with pytest.raises(ConfigError, match="no metric is called 'f2'; choose macro-f1 or accuracy"):
-        values("f2", [0], [0], 2)
-    assert values("accuracy", [[0, -1], [1, 1]], [0, 1], 2).tolist() == [[1, 0], [0, 1]]
+        Metric("accuracy", 2).values([0, 1], [0])
+    with pytest.raises(ConfigError, match="no metric is called 'f2'; choose from macro-f1, accuracy"):
+        Metric("f2", 2)
+    with pytest.raises(ConfigError, match="one of two labels and there are 3"):
+        Metric("average-precision", 3)
+    assert Metric("accuracy", 2).values([[0, -1], [1, 1]], [0, 1]).tolist() == [[1, 0], [0, 1]]

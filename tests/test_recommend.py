@@ -5,6 +5,10 @@ import pytest
 
 from lmtutor.compare.recommend import Candidate, recommend
 from lmtutor.errors import ConfigError
+from lmtutor.measure.by_item import Metric
+
+
+RIGHT = Metric("accuracy", 2)
 
 
 def candidates(n, seed=0, draws=3, **rates):
@@ -20,24 +24,24 @@ def candidates(n, seed=0, draws=3, **rates):
 
 
 def test_the_cheapest_that_is_near_enough_is_taken():
-    told = recommend(candidates(2000, majority=0.3, words=0.7, encoder=0.9, probe=0.9, lora=0.905), least=0.05)
+    told = recommend(candidates(2000, majority=0.3, words=0.7, encoder=0.9, probe=0.9, lora=0.905), RIGHT, least=0.05)
     assert (told.decision, told.way) == ("take", "encoder")
     assert "Cheaper, and clearly more than 5 points behind: majority, words." in told.reasons
 
 
 def test_the_best_is_taken_where_all_that_costs_less_is_clearly_worse():
-    told = recommend(candidates(1000, majority=0.3, words=0.6, lora=0.9), least=0.02)
+    told = recommend(candidates(1000, majority=0.3, words=0.6, lora=0.9), RIGHT, least=0.02)
     assert (told.decision, told.way, told.labels_more) == ("take", "lora", None)
 
 
 def test_few_items_leave_it_open_and_say_how_many_more():
-    told = recommend(candidates(60, majority=0.3, words=0.80, lora=0.88), least=0.02)
+    told = recommend(candidates(60, majority=0.3, words=0.80, lora=0.88), RIGHT, least=0.02)
     assert told.decision == "undecided" and told.way == "lora" and told.labels_more > 30
     assert any(reason.startswith("Whether words, which costs less, would do is open") for reason in told.reasons)
 
 
 def test_nothing_that_beats_the_commonest_label_is_nothing():
-    told = recommend(candidates(200, majority=0.65, words=0.63, lora=0.66))
+    told = recommend(candidates(200, majority=0.65, words=0.63, lora=0.66), RIGHT)
     assert (told.decision, told.way) == ("none", None) and "Nothing here is clearly better" in told.reasons[0]
 
 
@@ -45,7 +49,7 @@ def test_a_dearer_way_is_never_recommended_for_an_equal():
     """Over many draws: what is recommended is not clearly below anything that costs no more."""
     for seed in range(40):
         ways = candidates(300, seed=seed, majority=0.3, words=0.85, encoder=0.85, probe=0.8, lora=0.86)
-        told = recommend(ways, least=0.03)
+        told = recommend(ways, RIGHT, least=0.03)
         taken = next(one for one in ways if one.name == told.way)
         for other in ways:
             if other.price <= taken.price and other is not taken:
@@ -54,10 +58,10 @@ def test_a_dearer_way_is_never_recommended_for_an_equal():
 
 
 def test_what_is_taken_is_within_the_least_effect_nearly_always():
-    wrong = sum(recommend(candidates(400, seed=seed, majority=0.3, words=0.82, lora=0.90), least=0.05).way == "words" for seed in range(60))
+    wrong = sum(recommend(candidates(400, seed=seed, majority=0.3, words=0.82, lora=0.90), RIGHT, least=0.05).way == "words" for seed in range(60))
     assert wrong <= 3, "words are 8 points behind"
 
 
 def test_without_a_baseline():
     with pytest.raises(ConfigError, match="there is no way 'majority' among words"):
-        recommend(candidates(10, words=0.5))
+        recommend(candidates(10, words=0.5), RIGHT)

@@ -1,4 +1,4 @@
-"""The command line: `lmtutor doctor`, `fetch`, `pretrain`, `live`, `record`."""
+"""The command line: `lmtutor doctor`, `fetch`, `compare`, `predict`, `pretrain`, `live`, `record`."""
 
 from __future__ import annotations
 
@@ -132,6 +132,113 @@ def fetch(
             print(f"{name:20} {assets.fetch(assets.ASSETS[name], force=force)}")
             if name == BUILT_IN:
                 print(f"{name + ', converted':20} {convert(force=force)}")
+
+
+@app.command(
+    epilog="Examples: `lmtutor compare tickets.csv --text body --label topic --out tickets`; a small model of one's own beside it: "
+    "`lmtutor compare tickets.csv --text body --label topic --model openai:qwen3 --base-url http://localhost:11434/v1`. "
+    "Exit codes: 0 a way to take, or undecided; 1 none of the ways is good enough; 2 an error that the message explains; 130 interrupted."
+)
+def compare(
+    data: Annotated[Path, typer.Argument(help="A table of texts with labels: CSV, TSV, JSON lines, Parquet, or a folder of `datasets`.")],
+    text: Annotated[str, typer.Option(help="The column with the texts.")],
+    label: Annotated[str, typer.Option(help="The column with the labels.")],
+    group: Annotated[str | None, typer.Option(help="A column whose rows of one value stay together: a customer, a thread.")] = None,
+    labels: Annotated[str, typer.Option(help="How many labels to learn from.")] = "8,32,128,512",
+    minutes: Annotated[float, typer.Option(help="Time to spend; what does not fit is left out and named.")] = 10.0,
+    seeds: Annotated[int, typer.Option(help="Draws of the labels, 2 or more.")] = 3,
+    metric: Annotated[str, typer.Option(help="macro-f1, accuracy, or average-precision of the rarer of two labels.")] = "macro-f1",
+    cost_of_error: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A CSV file with truth, predicted, cost: what a wrong answer costs is then the metric.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="A causal language model: smollm2, a folder, an id on the hub; or openai:NAME behind --base-url.")
+    ] = "smollm2",
+    base_url: Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible address, such as http://localhost:11434/v1.")] = None,
+    encoder: Annotated[str, typer.Option(help="A sentence encoder: minilm, a folder, an id on the hub.")] = "minilm",
+    ways: Annotated[
+        str | None, typer.Option(help="Of majority, words, vectors, encoder, label-names, zero-shot, few-shot, probe, lora, endpoint; default: all that are here.")
+    ] = None,
+    least: Annotated[float, typer.Option(help="The smallest difference that would matter, in hundredths of the metric.")] = 2.0,
+    out: Annotated[Path | None, typer.Option(help="Folder for report, winner and finished parts; default: DATA's name with -compared.")] = None,
+    asked: Annotated[int | None, typer.Option(help="Texts to ask about; default 500, a third of the table at most.")] = None,
+    words: Annotated[int, typer.Option(help="Words of a text that a language model reads.")] = 60,
+    queries: Annotated[int, typer.Option(help="Queries over which training is spread in the price of a thousand.")] = 100_000,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON with any of label, machine_hour, read, cached, written, currency, date.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Texts may be sent to another machine.")] = False,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:8786, whose one-thread workers do the work.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws rows of a long table, the split and the labels.")] = 0,
+) -> None:
+    """Which way for your own texts: prompts, cheap baselines and fine-tuning on your labels, in one table, with a recommendation.
+
+    Writes DIR/report.html, report.json, look_at.csv (labels to check, errors) and DIR/kept, which `lmtutor predict` uses. Nothing
+    leaves this machine unless --base-url names another one and --yes allows it. An interrupted comparison goes on where it was when
+    the same command is given again.
+    """
+    from lmtutor.compare.run import compare as run
+
+    out = out or Path(f"{data.name.rsplit('.', 1)[0]}-compared")
+    with _interruptible(f"what is finished is kept in {out}; give the same command again to go on"):
+        report = run(
+            data, text=text, label=label, group=group, labels=_numbers(labels), minutes=minutes, seeds=seeds, metric=metric,
+            cost_of_error=cost_of_error, model=model, encoder=encoder, ways=ways and [name.strip() for name in ways.split(",") if name.strip()],
+            least=least, out=out, asked=asked, words=words, queries=queries, prices=prices, base_url=base_url, yes=yes,
+            scheduler=scheduler, seed=seed,
+        )  # fmt: skip
+    print(report)
+    print(f"\nthe report: {out / 'report.html'}" + (f"; use it: lmtutor predict {out} < texts" if report.content.get("kept") else ""))
+    raise typer.Exit(report.recommendation["decision"] == "none")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.replace(" ", "").split(",") if part)
+    except ValueError:
+        raise ConfigError(f"--labels is {text!r}; give numbers such as 8,32,128,512") from None
+
+
+@app.command(epilog="Examples: `lmtutor predict tickets < texts.txt`, `lmtutor predict tickets --json < texts.txt`")
+def predict(
+    folder: Annotated[Path, typer.Argument(help="What `lmtutor compare --out` wrote.")],
+    json_: Annotated[bool, typer.Option("--json", help="Write JSON lines with the probability of every label; a line that is a JSON string is read as one.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Texts may be sent to the machine where the kept model answers.")] = False,
+) -> None:
+    """Answer with the way that a comparison kept: reads a text a line, writes label and probability, separated by a tab."""
+    import json
+
+    from lmtutor.compare.keep import load
+
+    kept = load(folder)
+    kept._ready["allowed"] = yes
+    lines = [line.rstrip("\r\n") for line in sys.stdin]
+    if json_:
+        lines = [_told(line) for line in lines]
+    there = [i for i, line in enumerate(lines) if line.strip()]
+    if not there:
+        raise ConfigError("there is no text on the standard input; give a text a line")
+    shares = dict(zip(there, kept.probabilities([lines[i] for i in there]), strict=True))
+    names = dict(zip(there, kept.predict([lines[i] for i in there]), strict=True))
+    for i in range(len(lines)):  # a blank line gets a blank one
+        if json_:
+            print(json.dumps({"label": names.get(i), "probabilities": None if i not in shares else {name: round(float(p), 6) for name, p in zip(kept.labels, shares[i], strict=True)}}, ensure_ascii=False))
+        else:
+            print(f"{_one_line(names[i])}\t{shares[i][kept.labels.index(names[i])]:.4f}" if i in names else "")
+
+
+def _told(line: str) -> str:
+    import json
+
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return line
+    return found if isinstance(found, str) else line
+
+
+def _one_line(name: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split())
 
 
 @app.command(

@@ -15,6 +15,7 @@ from lmtutor.errors import ConfigError, DataError
 from lmtutor.finetune.classifier import Classifier, predict
 from lmtutor.finetune.upper_layers import Reader
 from lmtutor.measure import costs
+from lmtutor.measure.by_item import macro_f1
 from lmtutor.measure.costs import Shape
 from lmtutor.models import score
 from lmtutor.models.baselines import count_words
@@ -90,8 +91,19 @@ class Bench:
         """(N,) int: tokens of each item's question."""
         return self.reader.rows[self.at(items), -2]
 
-    def vectors(self, kind: str) -> Vectors:
-        """All texts of the task as vectors: of "words", of "word vectors", of the "encoder", or of the "frozen model"; made once."""
+    def read(self, items: Sequence[Item]) -> Reader:
+        """The reader, which has read these items; here it has read all of them."""
+        return self.reader
+
+    def rate(self, scores: np.ndarray, truth: np.ndarray) -> float:
+        """By what a setting is chosen: macro-F1 of the likeliest labels. `scores` are (N, K)."""
+        return macro_f1(scores.argmax(axis=1), truth, len(self.task.labels))
+
+    def vectors(self, kind: str, items: Sequence[Item] = ()) -> Vectors:
+        """All texts of the task as vectors: of "words", of "word vectors", of the "encoder", or of the "frozen model"; made once.
+
+        `items` are those that are wanted now: a bench may read no others.
+        """
         if kind not in self._vectors:
             self._vectors[kind] = self._counted() if kind == "words" else self._read(kind)
         return self._vectors[kind]
@@ -102,7 +114,7 @@ class Bench:
         ready = time.perf_counter()
         found = counted.transform(texts).tocsr()
         ms = 1000 * (time.perf_counter() - ready) / len(texts)
-        return Vectors(found, ready - start, 0.0, ms, np.zeros(len(texts)), np.zeros(len(texts)))
+        return Vectors(found, found.shape[1], found.nnz / len(texts), ready - start, 0.0, ms, np.zeros(len(texts)), np.zeros(len(texts)))
 
     def _read(self, kind: str) -> Vectors:
         if kind == "frozen model":
@@ -112,7 +124,7 @@ class Bench:
         found = reader.encode(texts, batch_size=BATCH)
         ms = 1000 * (time.perf_counter() - start) / len(texts)
         tokens = reader.lengths(texts)
-        return Vectors(found, 0.0, 0.0, ms, reader.flops(tokens.astype(float)), tokens)
+        return Vectors(found, found.shape[1], found.shape[1], 0.0, 0.0, ms, reader.flops(tokens.astype(float)), tokens)
 
     def _read_by_model(self) -> Vectors:
         """The mean hidden states, each of their numbers scaled by its mean and spread over the dev texts: some are a thousand times others."""
@@ -121,7 +133,7 @@ class Bench:
         dev = self.at(self.task.dev)
         mean, spread = found[dev].mean(axis=0), found[dev].std(axis=0)
         scaled = (found - mean) / np.where(spread > 0, spread, 1)
-        return Vectors(scaled, len(dev) * ms / 1000, float(flops[dev].sum()), ms, flops, tokens)
+        return Vectors(scaled, scaled.shape[1], scaled.shape[1], len(dev) * ms / 1000, float(flops[dev].sum()), ms, flops, tokens)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -165,6 +177,8 @@ class Vectors:
     """The texts of a task as vectors, in the order of `Bench.items`, and what it takes to read a text."""
 
     features: np.ndarray     # (N, d) float; of words: sparse
+    width: int               # numbers of a text, those that are 0 among them
+    filled: float            # of them not 0, in the mean
     once: float              # seconds to get ready: words counted in all texts but the test's, or the dev texts read for their means and spreads
     once_flops: float
     ms: float                # a text

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from lmtutor import runtime
 from lmtutor.errors import AssetError, ConfigError
 
 KEY = "OPENAI_API_KEY"            # environment variable
@@ -49,7 +50,7 @@ class Answers:
     parsed: np.ndarray      # (N,) bool: whether an option could be read out of the answer
     tokens_read: int        # by the endpoint's own count
     tokens_written: int
-    seconds: float          # of the calls that were made now
+    seconds: float          # that the calls took, when they were made
 
 
 @dataclass
@@ -108,12 +109,12 @@ class Endpoint:
         plan = self.plan(prompts)
         if plan.calls and not self.local and not self.allowed:
             raise ConfigError(f"{plan.calls:,} texts would be sent to {self.host}; say --yes if they may")
-        begin, said = time.perf_counter(), [self._asked(prompt) for prompt in prompts]
+        said = [self._asked(prompt) for prompt in runtime.progress(prompts, desc=self.name)]
         read = [read_choice(one, options) for one in said]
         usage = [one.get("usage") or {} for one in said]
         return Answers(np.array([log_probs for log_probs, _ in read]), np.array([parsed for _, parsed in read]),
                        sum(int(u.get("prompt_tokens") or 0) for u in usage), sum(int(u.get("completion_tokens") or 0) for u in usage),
-                       time.perf_counter() - begin)
+                       sum(float(one.get("seconds") or 0) for one in said))
 
     def _file(self, prompt: str) -> Path:
         key = json.dumps([self.url, self.name, prompt, ANSWER])
@@ -122,8 +123,10 @@ class Endpoint:
     def _asked(self, prompt: str) -> dict:
         file = self._file(prompt)
         if not file.exists():
+            begin = time.perf_counter()
             answer = self._send({"model": self.name, "messages": [{"role": "user", "content": prompt}], "max_tokens": ANSWER,
                                  "temperature": 0, "logprobs": True, "top_logprobs": 20})
+            answer["seconds"] = time.perf_counter() - begin
             file.parent.mkdir(parents=True, exist_ok=True)
             part = file.with_suffix(".part")
             part.write_text(json.dumps(answer), encoding="utf-8")

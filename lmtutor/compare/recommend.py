@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmtutor.errors import ConfigError
-from lmtutor.measure.stats import Interval, in_words, paired_bootstrap, quantity, seeds_then_items
+from lmtutor.measure.by_item import Metric
+from lmtutor.measure.stats import Interval, in_words, quantity
 
 TIMES_MORE = 20  # what would take more than so many times the items that were asked is not worth waiting for
 
@@ -32,16 +33,8 @@ class Recommendation:
     reasons: tuple[str, ...]     # in plain words
 
 
-def difference(one: Candidate, other: Candidate, shared: float = 0.0, unit: str = "points") -> Interval:
-    """By how much one is better, on the same items and draws; `unit` is "points" of accuracy, else one without limits, as "F1"."""
-    a, b = one.values, other.values
-    if len(a) == len(b) == 1:
-        return paired_bootstrap(a[0], b[0], seed=0, unit=unit)
-    return seeds_then_items(a - b, shared=shared, unit=unit)
-
-
-def recommend(candidates: Sequence[Candidate], *, least: float = 0.02, baseline: str = "majority", shared: float = 0.0,
-              unit: str = "points") -> Recommendation:
+def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float = 0.02, baseline: str = "majority",
+              shared: float = 0.0) -> Recommendation:
     """Take the cheapest way whose distance to the best is at most `least`, by the whole of its paired interval.
 
     Parameters
@@ -49,22 +42,26 @@ def recommend(candidates: Sequence[Candidate], *, least: float = 0.02, baseline:
     least : float      the smallest difference that would matter to the reader, as a fraction
     baseline : str     the way that reads nothing: what isn't clearly better than it is not good enough
     shared : float     of a draw of labels, the part that another draw holds, too: see `stats.seeds_then_items`
-    unit : str         of a difference: "points" of accuracy, or "F1"
 
     Raises
     ------
     ConfigError    no candidate, or none called `baseline`
     """
+    unit = metric.unit
+
+    def difference(one, other):
+        return metric.difference(one.values, other.values, shared)
+
     named = {one.name: one for one in candidates}
     if baseline not in named:
         raise ConfigError(f"there is no way {baseline!r} among {', '.join(named) or 'none'}; it is what the others have to beat")
     best = max(candidates, key=lambda one: (one.values.mean(), -one.price))
-    above = difference(best, named[baseline], shared, unit) if best.name != baseline else None
+    above = difference(best, named[baseline]) if best.name != baseline else None
     if above is None or above.low <= 0:
         told = "none does better" if above is None else f"the best, {best.name}, is {in_words(above)} above it"
         return Recommendation("none", None, None, (f"Nothing here is clearly better than the commonest label: {told}.",))
     cheaper = sorted((one for one in candidates if one.price < best.price and one is not best), key=lambda one: one.price)
-    short = {one.name: difference(best, one, shared, unit) for one in cheaper}
+    short = {one.name: difference(best, one) for one in cheaper}
     level = quantity(float(best.values.mean()), "%" if unit == "points" else unit)
     reasons = [f"The highest number is that of {best.name}, {level}, {in_words(above)} above the commonest label."]
     taken = next((one for one in cheaper if short[one.name].high <= least), best)
@@ -74,7 +71,8 @@ def recommend(candidates: Sequence[Candidate], *, least: float = 0.02, baseline:
         reasons.append(f"{taken.name} costs less and is at most {quantity(least, unit).lstrip('+')} behind: {in_words(short[taken.name])}.")
     if open_ones:
         first = open_ones[0]
-        reasons.append(f"Whether {first.name}, which costs less, would do is open: it is {in_words(short[first.name])} behind.")
+        reasons.append(f"Whether {first.name}, which costs less, would do is open: it is {in_words(short[first.name])} behind, so it may be "
+                       f"{quantity(short[first.name].high, unit).lstrip('+')} behind. If that would not matter, take it.")
     more = _items_more([short[one.name] for one in open_ones], least)
     if open_ones and taken is best:
         if more is None:

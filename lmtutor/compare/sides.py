@@ -17,15 +17,9 @@ from lmtutor.compare.ways import FEW, Way, ways
 from lmtutor.data.prompts import Item
 from lmtutor.data.tasks import REVIEW_WORDINGS, TOPIC_WORDINGS, review_task, reviews_apart, topic_task, topics_apart
 from lmtutor.errors import ConfigError, TrainingError
+from lmtutor.measure.by_item import macro_f1  # noqa: F401, a notebook's
 from lmtutor.models import score
 from lmtutor.records.recording import unit
-
-
-def macro_f1(predicted: np.ndarray, truth: np.ndarray, n_labels: int) -> float:
-    """The mean over labels of the harmonic mean of precision and recall; a label never predicted counts 0."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(truth, predicted, labels=range(n_labels), average="macro", zero_division=0))
 
 
 def fits(bench: Bench, way: Way, n: int, seeds: Sequence[int]) -> bool:
@@ -96,15 +90,15 @@ def choose(bench: Bench, way: Way, shown: Sequence[Item], seed: int) -> list[dic
         return []
     truth, tried = bench.truth(shown), []
     for setting in way.settings:
-        answers, right, flops = [], [], 0.0
+        scores, right, flops = [], [], 0.0
         try:
             for learn, held in parts(way, truth):
-                predicted, bill = way.answer(bench, [shown[i] for i in learn], [shown[i] for i in held], setting, seed)
-                answers, right, flops = [*answers, *predicted], [*right, *truth[held]], flops + bill.total(len(held))
-            found = macro_f1(np.array(answers), np.array(right), len(bench.task.labels))
+                found, bill = way.scores(bench, [shown[i] for i in learn], [shown[i] for i in held], setting, seed)
+                scores, right, flops = [*scores, *found], [*right, *truth[held]], flops + bill.total(len(held))
+            level = bench.rate(np.array(scores), np.array(right))
         except TrainingError:  # a learning rate at which the loss is not finite loses
-            found = 0.0
-        tried.append({"setting": setting, "score": round(found, 4), "flops": flops})
+            level = 0.0
+        tried.append({"setting": setting, "score": round(level, 4), "flops": flops})
     return tried
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from lmtutor.compare.bench import BATCH
 from lmtutor.finetune import lora
@@ -26,39 +27,61 @@ LINES = {  # (C, intercept) of the logistic regression on each kind of vectors; 
     "encoder": ((1.0, False), (1.0, True), (10.0, True), (100.0, True)),
     "frozen model": ((0.1, False), (0.001, True), (0.01, True), (0.1, True)),
 }
+WARMTH = 0.05  # by which cosines are divided to give shares, as their makers trained them
 NAMED = ("{label}", "This is {label}.", "This is about {label}.", "An example of {label}.")
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to answer: `answer(bench, shown, items, setting, seed)` -> (N predictions, Bill)."""
+    """One way to answer: `answer(bench, shown, items, setting, seed)` -> (N predictions, Bill).
+
+    `score` gives (N, K) numbers in the place of the predictions, of each label how much speaks for it: shares, in the book's own ways.
+    """
 
     answer: Callable
     settings: tuple[dict, ...] = ({},)  # the first is taken where there are too few labels to choose with
     folds: int = 1                      # how many fifths of the labels are held out, one after the other, to choose
     shows: int | None = None            # of a prompt: the first labels are shown, the others choose; None: it is trained
+    score: Callable | None = None
+
+    @classmethod
+    def by(cls, score: Callable, *more, **settings) -> Way:
+        """The way whose answer is the label with the highest score."""
+
+        def answer(bench, shown, items, setting, seed):
+            scores, bill = score(bench, shown, items, setting, seed)
+            return scores.argmax(axis=1), bill
+
+        return cls(answer, *more, score=score, **settings)
+
+    def scores(self, bench, shown, items, setting, seed) -> tuple[np.ndarray, Bill]:
+        """(N, K) scores; of a way that gives predictions alone 1 for the one and 0 for the others."""
+        if self.score:
+            return self.score(bench, shown, items, setting, seed)
+        predicted, bill = self.answer(bench, shown, items, setting, seed)
+        return np.eye(len(bench.task.labels))[np.asarray(predicted)], bill
 
 
 def majority(bench, shown, items, setting, seed):
     counts = np.bincount(bench.truth(shown), minlength=len(bench.task.labels))
-    return np.full(len(items), counts.argmax()), Bill(labels=len(shown))
+    return np.tile(counts / max(1, counts.sum()), (len(items), 1)), Bill(labels=len(shown))
 
 
 def linear(kind: str):
     """A linear classifier on what `Bench.vectors` makes of the texts, which takes no label: words, word vectors, an encoder, a frozen model."""
 
     def answer(bench, shown, items, setting, seed):
-        read, known, asked = bench.vectors(kind), bench.at(shown), bench.at(items)
+        read, known, asked = bench.vectors(kind, [*shown, *items]), bench.at(shown), bench.at(items)
         start = time.perf_counter()
         line = fit_linear(read.features[known], bench.truth(shown), **setting)
         fitted = time.perf_counter()
-        predicted = line.predict(read.features[asked])
+        scores = np.zeros((len(items), len(bench.task.labels)))
+        scores[:, line.classes_] = line.predict_proba(read.features[asked])
         ms = 1000 * (time.perf_counter() - fitted) / len(items)
-        n_weights = read.features.shape[1] * len(bench.task.labels)
-        per_text = (read.features.nnz / read.features.shape[0]) if kind == "words" else read.features.shape[1]
-        head = 2 * per_text * len(bench.task.labels)
+        n_weights = read.width * len(bench.task.labels)
+        head = 2 * read.filled * len(bench.task.labels)
         steps = int(np.max(getattr(line, "n_iter_", 0)))  # each goes through the labelled texts forwards and backwards
-        return predicted, Bill(
+        return scores, Bill(
             labels=len(shown), trained=n_weights, train_tokens=int(read.tokens[known].sum()),
             train_seconds=read.once + len(shown) * read.ms / 1000 + fitted - start,
             train_flops=read.once_flops + float(read.flops[known].sum()) + 3 * head * len(shown) * steps,
@@ -73,14 +96,11 @@ def label_names(bench, shown, items, setting, seed):
 
     Source: Yin et al. 2019 on labels as texts; cosine of mean vectors, Reimers and Gurevych 2019.
     """
-    at = bench.at(items)
-    start = time.perf_counter()
-    vectors = bench.encoder.encode([bench.items[i].text for i in at], batch_size=BATCH)
-    ms = 1000 * (time.perf_counter() - start) / len(items)
+    read, asked = bench.vectors("encoder", items), bench.at(items)
     names = bench.encoder.encode([setting["named"].format(label=label) for label in bench.task.labels])
-    tokens = bench.encoder.lengths([item.text for item in items])
-    return (vectors @ names.T).argmax(axis=1), Bill(query_tokens=float(tokens.mean()), query_ms=ms, stored_bytes=names.nbytes,
-                                                    query_flops=float(bench.encoder.flops(tokens.astype(float)).mean()))
+    return softmax(read.features[asked] @ names.T / WARMTH, axis=1), Bill(
+        query_tokens=float(read.tokens[asked].mean()), query_ms=read.ms, stored_bytes=names.nbytes,
+        query_flops=float(read.flops[asked].mean()))
 
 
 def prompted(calibrated: bool, few: bool):
@@ -111,18 +131,18 @@ def prompted(calibrated: bool, few: bool):
             query_ms=1000 * asked.each,
             stored_bytes=costs.kv_bytes(bench.shape, asked.prefix),
         )
-        return log_probs.argmax(axis=1), bill
+        return softmax(log_probs, axis=1), bill
 
     return answer
 
 
 def fine_tuned(bench, shown, items, setting, seed):
     """LoRA on the upper layers; the answer is a label word after the prompt."""
-    reader = bench.reader
+    reader = bench.read([*shown, *items])
     _ = reader.states
     adapted, classifier, history = fit_lora(reader, shown, lr=setting["lr"], seed=seed)
     try:
-        predicted = predict(classifier, reader.numbered(items)).argmax(axis=1)
+        scores = softmax(predict(classifier, reader.numbered(items)), axis=1)
         n_weights = lora.trained(reader.lm)
         ms = bench.reading_ms(items, "adapted")  # the whole model, update included
     finally:
@@ -133,7 +153,7 @@ def fine_tuned(bench, shown, items, setting, seed):
     step = sum(costs.training_flops(shape, int(n), layers=layers, rank=rank, answers=n_labels, cached=True) for n in bench.lengths(shown))
     question = float(bench.lengths(items).mean())
     seconds = history.seconds + ms / 1000 * len(shown) * (1 - layers / shape.layers)  # the lower layers, once
-    return predicted, Bill(len(shown), n_weights, round(passes * bench.lengths(shown).sum()), seconds, below + passes * step,
+    return scores, Bill(len(shown), n_weights, round(passes * bench.lengths(shown).sum()), seconds, below + passes * step,
                            question, costs.forward_flops(shape, round(question), answers=n_labels), ms, 4 * n_weights)
 
 
@@ -151,13 +171,13 @@ def from_scratch(bench, shown, items, setting, seed):
     steps = 3 * steps_for(len(shown))
     history = fit(classifier, rows, lr=setting["lr"], steps=steps, seed=seed)
     start = time.perf_counter()
-    predicted = predict(classifier, asked, batch_size=BATCH).argmax(axis=1)
+    scores = softmax(predict(classifier, asked, batch_size=BATCH), axis=1)
     ms = 1000 * (time.perf_counter() - start) / len(items)
     shape, n_weights = Shape.of(config), sum(p.numel() for p in classifier.parameters())
     passes = steps * min(16, len(shown)) / len(shown)
     step = sum(costs.training_flops(shape, int(n), outputs=0) for n in rows[:, -2])
     question = float(asked[:, -2].mean())
-    return predicted, Bill(len(shown), n_weights, round(passes * rows[:, -2].sum()), history.seconds, passes * step, question,
+    return scores, Bill(len(shown), n_weights, round(passes * rows[:, -2].sum()), history.seconds, passes * step, question,
                            costs.forward_flops(shape, round(question), outputs=0), ms, 4 * n_weights)
 
 
@@ -171,18 +191,18 @@ def split_words(text: str) -> list[str]:
 def ways(wordings: Sequence[str]) -> dict[str, Way]:
     """The ways by name, each with the four settings that are tried where there are labels enough."""
     words = tuple({"wording": name} for name in wordings)
-    lines = {kind: Way(linear(kind), tuple({"C": c, "intercept": i} for c, i in tried), folds=5) for kind, tried in LINES.items()}
+    lines = {kind: Way.by(linear(kind), tuple({"C": c, "intercept": i} for c, i in tried), folds=5) for kind, tried in LINES.items()}
     return {
-        "majority": Way(majority),
+        "majority": Way.by(majority),
         "bag of words": lines["words"],
         "word vectors": lines["word vectors"],
         "encoder": lines["encoder"],
-        "encoder, label names": Way(label_names, tuple({"named": name} for name in NAMED), shows=0),
-        "zero-shot": Way(prompted(False, few=False), words, shows=0),
-        "zero-shot, calibrated": Way(prompted(True, few=False), words, shows=0),
-        "few-shot": Way(prompted(False, few=True), words, shows=SHOWN),
-        "few-shot, calibrated": Way(prompted(True, few=True), words, shows=SHOWN),
+        "encoder, label names": Way.by(label_names, tuple({"named": name} for name in NAMED), shows=0),
+        "zero-shot": Way.by(prompted(False, few=False), words, shows=0),
+        "zero-shot, calibrated": Way.by(prompted(True, few=False), words, shows=0),
+        "few-shot": Way.by(prompted(False, few=True), words, shows=SHOWN),
+        "few-shot, calibrated": Way.by(prompted(True, few=True), words, shows=SHOWN),
         "frozen probe": lines["frozen model"],
-        "LoRA": Way(fine_tuned, tuple({"lr": lr} for lr in (RATES[1], RATES[0], *RATES[2:]))),
-        "from scratch": Way(from_scratch, tuple({"lr": lr} for lr in SCRATCH_RATES)),
+        "LoRA": Way.by(fine_tuned, tuple({"lr": lr} for lr in (RATES[1], RATES[0], *RATES[2:]))),
+        "from scratch": Way.by(from_scratch, tuple({"lr": lr} for lr in SCRATCH_RATES)),
     }

@@ -9,18 +9,24 @@ import numpy as np
 from lmtutor.errors import DataError
 
 
+def counters(vocabularies: Sequence = (None, None)):
+    """TF-IDF of words, of pairs of words and of pieces of words, to be fitted or with known vocabularies; no list of stop words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+
+    words, pieces = vocabularies
+    return make_union(TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", vocabulary=words),
+                      TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 4), vocabulary=pieces))
+
+
 def count_words(texts: Sequence[str]):
-    """TF-IDF of words, of pairs of words and of pieces of words, its vocabulary and rarity counted on `texts`; no list of stop words.
+    """`counters` with their vocabulary and rarity counted on `texts`.
 
     Returns
     -------
     a fitted scikit-learn transformer    texts -> sparse (N, V)
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_union
-
-    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
-    return make_union(words, TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 4))).fit(texts)
+    return counters().fit(texts)
 
 
 def fit_linear(features, labels: Sequence[int], *, C: float, intercept: bool = False):

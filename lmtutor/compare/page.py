@@ -1,0 +1,4 @@
+def page(content):
+    return ""
+def body(content):
+    return ""

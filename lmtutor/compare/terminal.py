@@ -1,0 +1,51 @@
+"""A report as a terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+DECISIONS = {"take": "Take", "undecided": "Undecided; until then take", "none": "None of these is good enough"}
+
+
+def as_text(content: Mapping, width: int = 110) -> str:
+    """The recommendation first, then the table, then what to know."""
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    told, settings = content["recommendation"], content["settings"]
+    console = Console(file=StringIO(), width=width, highlight=False)
+    head = DECISIONS[told["decision"]] + (f" {told['way']}" if told["way"] else "")
+    console.print(Text(head + (f", or label about {told['labels_more']:,} more" if told["labels_more"] and told["decision"] == "undecided" else ""), "bold"))
+    for reason in told["reasons"]:
+        console.print(Text(f"  {reason}"))
+    console.print()
+    shown = Table(box=None, pad_edge=False, title=f"{settings['metric']} on {content['data']['asked']} texts, with 95 % intervals", title_justify="left")
+    budgets = sorted({row["labels"] for row in content["ways"]})
+    shown.add_column("way")
+    for n in budgets:
+        shown.add_column(f"{n} labels" if n else "no label", justify="right")
+    for name in ("train s", "ms a query", f"{content['prices']['currency']}/1,000"):
+        shown.add_column(name, justify="right")
+    for way in dict.fromkeys(row["name"] for row in content["ways"]):
+        rows = {row["labels"]: row for row in content["ways"] if row["name"] == way}
+        last = rows[max(rows)]
+        cells = [f"{rows[n]['estimate']:.2f} [{rows[n]['low']:.2f}, {rows[n]['high']:.2f}]" if n in rows else "" for n in budgets]
+        shown.add_row(Text(way, "bold" if way == told["way"] else ""), *cells, f"{last['train_seconds']:.1f}", f"{last['query_ms']:.1f}", f"{last['price_per_1000']:.4f}")
+    console.print(shown)
+    for row in content["more_labels"]:
+        if row["name"] == told["way"]:
+            console.print(Text(f"{row['more']:,} more labels should bring {row['name']} {row['gain']:+.3f} [{row['low']:.3f}, {row['high']:.3f}]"))
+    for row in content["break_even"][:3]:
+        console.print(Text(f"{row['cheaper_to_ask']} takes longer to train than {row['cheaper_to_train']} and pays from {row['queries']:,} queries on"))
+    for line in told["would_change"]:
+        console.print(Text(line))
+    for warning in content["warnings"]:
+        console.print(Text(f"note: {warning['text']}"))
+    for row in content["not_run"]:
+        if row["labels"] is None:
+            console.print(Text(f"not run: {row['way']}: {row['why']}"))
+    console.print(Text(f"{content['seconds']:.0f} seconds, {content['peak_memory_mb']:,} MB at most"))
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in console.file.getvalue()).rstrip()
