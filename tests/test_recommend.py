@@ -26,7 +26,7 @@ def candidates(n, seed=0, draws=3, **rates):
 def test_the_cheapest_that_is_near_enough_is_taken():
     told = recommend(candidates(2000, majority=0.3, words=0.7, encoder=0.9, probe=0.9, lora=0.905), RIGHT, least=0.05)
     assert (told.decision, told.way) == ("take", "encoder")
-    assert "Cheaper, and clearly more than 5 points behind: majority, words." in told.reasons
+    assert "Cheaper, and clearly more than 5.0 points of accuracy behind: majority, words." in told.reasons
 
 
 def test_the_best_is_taken_where_all_that_costs_less_is_clearly_worse():

@@ -10,7 +10,7 @@ import numpy as np
 
 from lmtutor.errors import ConfigError
 from lmtutor.measure.by_item import Metric
-from lmtutor.measure.stats import Interval, in_words, quantity
+from lmtutor.measure.stats import Interval
 
 TIMES_MORE = 20  # what would take more than so many times the items that were asked is not worth waiting for
 
@@ -47,8 +47,6 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     ------
     ConfigError    no candidate, or none called `baseline`
     """
-    unit = metric.unit
-
     def difference(one, other):
         return metric.difference(one.values, other.values, shared)
 
@@ -58,21 +56,21 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     best = max(candidates, key=lambda one: (one.values.mean(), -one.price))
     above = difference(best, named[baseline]) if best.name != baseline else None
     if above is None or above.low <= 0:
-        told = "none does better" if above is None else f"the best, {best.name}, is {in_words(above)} above it"
+        told = "none does better" if above is None else f"the best, {best.name}, is {metric.in_words(above)}{metric.points} above it"
         return Recommendation("none", None, None, (f"Nothing here is clearly better than the commonest label: {told}.",))
     cheaper = sorted((one for one in candidates if one.price < best.price and one is not best), key=lambda one: one.price)
     short = {one.name: difference(best, one) for one in cheaper}
-    level = quantity(float(best.values.mean()), "%" if unit == "points" else unit)
-    reasons = [f"The highest number is that of {best.name}, {level}, {in_words(above)} above the commonest label."]
+    level = metric.figure(float(best.values.mean()))
+    reasons = [f"The highest number is that of {best.name}, {level}, {metric.in_words(above)}{metric.points} above the commonest label."]
     taken = next((one for one in cheaper if short[one.name].high <= least), best)
     before = cheaper[: cheaper.index(taken)] if taken is not best else cheaper
     open_ones = [one for one in before if short[one.name].low <= least]
     if taken is not best:
-        reasons.append(f"{taken.name} costs less and is at most {quantity(least, unit).lstrip('+')} behind: {in_words(short[taken.name])}.")
+        reasons.append(f"{taken.name} costs less and is at most {metric.figure(least)}{metric.points} behind: {metric.in_words(short[taken.name])}.")
     if open_ones:
         first = open_ones[0]
-        reasons.append(f"Whether {first.name}, which costs less, would do is open: it is {in_words(short[first.name])} behind, so it may be "
-                       f"{quantity(short[first.name].high, unit).lstrip('+')} behind. If that would not matter, take it.")
+        reasons.append(f"Whether {first.name}, which costs less, would do is open: it is {metric.in_words(short[first.name])} behind. "
+                       f"If {metric.figure(short[first.name].high)} points would not matter, take it.")
     more = _items_more([short[one.name] for one in open_ones], least)
     if open_ones and taken is best:
         if more is None:
@@ -80,7 +78,7 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
         return Recommendation("undecided", best.name, more, tuple(reasons))
     clear = [one.name for one in before if one not in open_ones]
     if clear:
-        reasons.append(f"Cheaper, and clearly more than {quantity(least, unit).lstrip('+')} behind: {', '.join(clear)}.")
+        reasons.append(f"Cheaper, and clearly more than {metric.figure(least)}{metric.points} behind: {', '.join(clear)}.")
     return Recommendation("take", taken.name, more, tuple(reasons))
 
 

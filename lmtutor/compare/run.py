@@ -131,7 +131,7 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     say(f"{table.where}: {table.n_rows:,} rows, {len(table):,} different texts, {len(task.labels)} labels; {len(task.test):,} are asked about, up to {budgets[-1]:,} of {n_pool:,} labelled")
     for note in table.notes:
         say(f"  note: {note}")
-    runtime.set_threads()
+    runtime.set_threads(runtime.free_threads())
     with Partial(folder / "units.json", fingerprint) if folder else contextlib.nullcontext() as kept:
         groups = [group for group in plans.groups_of(wanted, budgets, seeds)]
         finished = {group: True for group in groups if kept and all(cell(group, draw) in kept.units for draw in group.draws)}
@@ -362,8 +362,11 @@ def tell_plan(say, order, left, absent: Mapping[str, str], finished, minutes: fl
         mine = [(group, took) for group, took in order if group.way == way]
         labels = " ".join(str(group.n) for group, _ in mine if group.n) or "no label"
         say(f"  {way:20} {labels:20} {sum(took for _, took in mine):6.0f} s")
-    for group, took in left:
-        say(f"  left out: {group.title}, {took:.0f} s more; --minutes {minutes + np.ceil(took / 60):g} would do")
+    for way in dict.fromkeys(group.way for group, _ in left):
+        mine = [(group, took) for group, took in left if group.way == way]
+        first = min(took for _, took in mine)
+        labels = " ".join(str(group.n) for group, _ in mine if group.n)
+        say(f"  left out: {way}{f' with {labels} labels' if labels else ''}, {first:.0f} s more for the first; --minutes {minutes + np.ceil(first / 60):g} would do")
     for why in dict.fromkeys(absent.values()):
         say(f"  not run: {', '.join(way for way, reason in absent.items() if reason == why)}: {why}")
 

@@ -16,13 +16,15 @@ def as_text(content: Mapping, width: int = 110) -> str:
     from rich.text import Text
 
     told, settings = content["recommendation"], content["settings"]
+    cost = settings["metric"] == "cost"
+    figure = (lambda value: f"{value:.3g}") if cost else (lambda value: f"{100 * value:.0f}")
     console = Console(file=StringIO(), width=width, highlight=False)
     head = DECISIONS[told["decision"]] + (f" {told['way']}" if told["way"] else "")
     console.print(Text(head + (f", or label about {told['labels_more']:,} more" if told["labels_more"] and told["decision"] == "undecided" else ""), "bold"))
     for reason in told["reasons"]:
         console.print(Text(f"  {reason}"))
     console.print()
-    shown = Table(box=None, pad_edge=False, title=f"{settings['metric']} on {content['data']['asked']} texts, with 95 % intervals", title_justify="left")
+    shown = Table(box=None, pad_edge=False, title=f"{settings['metric']}{'' if cost else ', of 100,'} on {content['data']['asked']} texts, with 95 % intervals", title_justify="left")
     budgets = sorted({row["labels"] for row in content["ways"]})
     shown.add_column("way")
     for n in budgets:
@@ -32,12 +34,12 @@ def as_text(content: Mapping, width: int = 110) -> str:
     for way in dict.fromkeys(row["name"] for row in content["ways"]):
         rows = {row["labels"]: row for row in content["ways"] if row["name"] == way}
         last = rows[max(rows)]
-        cells = [f"{rows[n]['estimate']:.2f} [{rows[n]['low']:.2f}, {rows[n]['high']:.2f}]" if n in rows else "" for n in budgets]
+        cells = [f"{figure(rows[n]['estimate'])} [{figure(rows[n]['low'])}, {figure(rows[n]['high'])}]" if n in rows else "" for n in budgets]
         shown.add_row(Text(way, "bold" if way == told["way"] else ""), *cells, f"{last['train_seconds']:.1f}", f"{last['query_ms']:.1f}", f"{last['price_per_1000']:.4f}")
     console.print(shown)
     for row in content["more_labels"]:
         if row["name"] == told["way"]:
-            console.print(Text(f"{row['more']:,} more labels should bring {row['name']} {row['gain']:+.3f} [{row['low']:.3f}, {row['high']:.3f}]"))
+            console.print(Text(f"{row['more']:,} more labels should bring {row['name']} {figure(row['gain']) if cost else format(100 * row['gain'], '.1f')} more [{figure(row['low']) if cost else format(100 * row['low'], '.1f')}, {figure(row['high']) if cost else format(100 * row['high'], '.1f')}]"))
     for row in content["break_even"][:3]:
         console.print(Text(f"{row['cheaper_to_ask']} takes longer to train than {row['cheaper_to_train']} and pays from {row['queries']:,} queries on"))
     for line in told["would_change"]:

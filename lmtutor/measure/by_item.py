@@ -43,6 +43,19 @@ class Metric:
         """Of a difference."""
         return UNITS[self.name]
 
+    @property
+    def points(self) -> str:
+        """What a difference counts."""
+        return "" if self.name == "cost" else f" points of {self.name}"
+
+    def figure(self, value: float) -> str:
+        """A level or a difference as people read it: in hundredths; a cost as it is."""
+        return f"{value:.3g}" if self.name == "cost" else f"{100 * value:.1f}"
+
+    def in_words(self, interval: Interval) -> str:
+        """12.3 (8.1 to 16.5)."""
+        return f"{self.figure(interval.estimate)} ({self.figure(interval.low)} to {self.figure(interval.high)})".replace("-", "\u2212")
+
     def decide(self, scores: np.ndarray) -> np.ndarray:
         """(N,) int: the answers that (N, K) scores give: the likeliest, or the one that costs least in the mean."""
         return scores.argmax(axis=1) if self.costs is None else (scores @ self.costs).argmin(axis=1)
