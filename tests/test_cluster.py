@@ -109,3 +109,15 @@ def test_an_address_where_nobody_answers_and_workers_with_threads_are_refused_in
         with pytest.raises(ConfigError, match=f"{address} has workers with 2 threads; start each with `dask worker {address} --nthreads 1`"):
             recording.record(NAME, out=study, scheduler=address)
     assert not seen(study, "begun")
+
+
+def test_a_comparison_gives_the_same_on_two_workers(cluster, tmp_path, monkeypatch):
+    from test_own import cells, compared
+
+    monkeypatch.setattr(runtime, "free_threads", lambda: None)
+    there = compared(out=tmp_path / "there", scheduler=cluster.scheduler_address)
+    alone = compared()
+    level = lambda report: {key: (row["estimate"], row["low"], row["high"]) for key, row in cells(report).items()}  # noqa: E731
+    assert level(there) == level(alone) and there.recommendation["way"] == alone.recommendation["way"]
+    with pytest.raises(ConfigError, match="no scheduler answers"):
+        compared(out=tmp_path / "nowhere", scheduler="tcp://127.0.0.1:1")
