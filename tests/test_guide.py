@@ -83,7 +83,8 @@ def test_between_measured_numbers_a_line_over_the_logarithm_and_none_outside():
 def test_a_bill_by_hand():
     year = case(labels=100, label_price=0.1, queries=1000, years=1, changes=0, machine=0.36)
     assert own_bill(year, 100, 100, 1000) == pytest.approx(10 + 0.1 + 365_000 * 0.1 / 3600 * 0.36)
-    assert own_bill(year | {"changes": 2}, 100, 0, 0) == pytest.approx(30) and own_bill(year | {"changes": 1, "years": 3}, 100, 0, 0) == pytest.approx(40)
+    assert own_bill(year | {"changes": 2}, 100, 0, 0) == pytest.approx(30)
+    assert own_bill(year | {"changes": 1, "years": 3}, 100, 0, 0) == pytest.approx(40)
     told = {"tokens": 250}
     free = year | {"labels": 0, "queries": 1e6 / 365, "read": 0.1, "cached": 0.01, "written": 0.5}
     assert hosted_bill(TABLE, told, free) == pytest.approx(27.5)  # 250 read and 5 written, a million times
@@ -116,6 +117,12 @@ def test_little_time_takes_the_language_model_out():
 def test_where_nothing_beats_the_commonest_label_nothing_is_to_be_done():
     assert answer("tone", labels=32)[:2] == ("take", "majority")
     assert answer("tone", labels=32, metric="balanced")[1] != "majority"  # each mood alike: then the constant answer is worth little
+
+
+def test_on_reviews_no_way_is_clearly_better_than_the_commonest_mood():
+    """What the page's first sentence says of SmolLM2-135M; with 8 labels the commonest of a draw is often the wrong one."""
+    for way, n in itertools.product(set(SOURCES["tone"]["ways"]) - {"majority"}, (32, 128, 256)):
+        assert difference(SOURCES["tone"], "accuracy", way, "majority", n)[1] <= 0, (way, n)
 
 
 def test_nothing_above_the_largest_number_of_labels_is_made_up():
@@ -183,7 +190,8 @@ def javascript():
       globalThis.load = (text) => { table = JSON.parse(text); return true; };
       globalThis.all = (text) => { const { id, cases, turning } = JSON.parse(text), told = table.sources.find((one) => one.id === id);
         return JSON.stringify(cases.map((given) => turning ? LmGuide.flips(table, told, given) : LmGuide.decide(table, told, given))); };
-      globalThis.curve = (text) => { const { points, ns } = JSON.parse(text); return JSON.stringify(ns.map((n) => LmGuide.at(points, n))); };""")
+      globalThis.curve = (text) => { const { points, ns } = JSON.parse(text);
+        return JSON.stringify(ns.map((n) => LmGuide.at(points, n))); };""")
     context.call("load", json.dumps(TABLE))
     return lambda name, **told: json.loads(context.call(name, json.dumps(told)))
 
@@ -211,9 +219,10 @@ def test_javascript_draws_the_same_curves(javascript):
             same([at(points, n) for n in ns], javascript("curve", points=points, ns=ns))
 
 
-@pytest.mark.parametrize("old, new", [("high <= given.matters", "high < low"), ("Math.log(n / low)", "(n - low)"), ("low > 0 ?", "low < 0 ?"),
-                                      ("fit.indexOf(way) < fit.indexOf(pick)", "false"), ("* 365 *", "* 364 *"), ("cost[0] > given.latency", "false"),
-                                      ("[-estimate, -high, -low]", "[-estimate, -low, -high]")])
+@pytest.mark.parametrize("old, new", [
+    ("high <= given.matters", "high < low"), ("Math.log(n / low)", "(n - low)"), ("low > 0 ?", "low < 0 ?"), ("* 365 *", "* 364 *"),
+    ("fit.indexOf(way) < fit.indexOf(pick)", "false"), ("cost[0] > given.latency", "false"),
+    ("[-estimate, -high, -low]", "[-estimate, -low, -high]")])
 def test_a_wrong_line_would_be_noticed(old, new):
     assert SCRIPT.count(old) >= 1
     context = MiniRacer()
@@ -226,8 +235,8 @@ def test_a_wrong_line_would_be_noticed(old, new):
 
 
 def test_the_script_is_small_classic_and_asks_nobody():
-    assert len(SCRIPT) < 25_000 and not any(word in SCRIPT for word in ("fetch(", "import(", "innerHTML", "insertAdjacentHTML", "document.write", "eval(",
-                                                                        "XMLHttpRequest"))
+    forbidden = ("fetch(", "import(", "export ", "innerHTML", "insertAdjacentHTML", "document.write", "eval(", "XMLHttpRequest")
+    assert len(SCRIPT) < 25_000 and not any(word in SCRIPT for word in forbidden)
     assert SCRIPT.count("http") == SCRIPT.count("http://www.w3.org/2000/svg")
 
 
@@ -311,4 +320,4 @@ class TestInABrowser:
             page.get_by_label("The task most like yours").select_option(name)
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
-            assert page.evaluate("(() => { const it = document.querySelector('.lm-guide .lm-table'); return it.scrollWidth - it.clientWidth; })()") <= 1
+            assert page.locator(".lm-guide .lm-table").evaluate("(it) => it.scrollWidth - it.clientWidth") <= 1

@@ -20,7 +20,8 @@ from lmtutor.records.store import load
 
 FILE = Path(__file__).with_name("guide.json")
 WAYS = {  # from the simplest on: name in the records -> name in a sentence, and beside a curve; those in FREE need no labels
-    "majority": ("the plain rule", "rule"), "bag of words": ("counting words", "words"), "word vectors": ("averaged word vectors", "vectors"),
+    "majority": ("the plain rule", "rule"), "bag of words": ("counting words", "words"),
+    "word vectors": ("averaged word vectors", "vectors"),
     "encoder, label names": ("an encoder and the label names", "names"), "encoder": ("a sentence encoder", "encoder"),
     "zero-shot": ("a prompt as it is", "prompt"), "zero-shot, calibrated": ("a calibrated prompt", "calibrated"),
     "frozen probe": ("a linear layer on the frozen model", "linear layer"), "few-shot": ("examples in the prompt", "examples"),
@@ -36,12 +37,13 @@ SOURCES = [  # id, kind of task, what it is, model, records, chapter's page, tex
     ("tone", "Tone of reviews", "mood of drug reviews", SMOLLM2, ["head_to_head/reviews"], "15_head_to_head", 260),
     ("tone, Gemma", "Tone of reviews", "mood of drug reviews", GEMMA, ["head_to_head/reviews_gemma", "head_to_head/reviews"],
      "15_head_to_head", 260),
-    ("urgency", "Urgency of tickets", "urgency of support tickets", SMOLLM2, ["transfer_and_labels/urgency"], "07_transfer_and_labels", None)]
+    ("urgency", "Urgency of tickets", "urgency of support tickets", SMOLLM2, ["transfer_and_labels/urgency"],
+     "07_transfer_and_labels", None)]
 BESIDE = {"topics": ("bbc", 900), "tone": ("reviews", 479)}  # chapter 09 asked other items of the same sets, with one number of labels
 METRICS = ("accuracy", "balanced")
 TENTH, LEAST = 0.1, 10  # a saving counts from this share of a bill and these dollars on
 SHOWN, ANSWER = 32, 5  # examples that a prompt holds, tokens of an answer
-PRICES = {"machine": 0.1, "read": 0.1, "cached": 0.01, "written": 0.5}  # $ an hour of two cores (a guess); $ a million tokens, September 2026
+PRICES = {"machine": 0.1, "read": 0.1, "cached": 0.01, "written": 0.5}  # $ an hour of two cores, a guess; a million tokens, September 2026
 STEPS = {  # what the sliders stop at
     "labels": [0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024],
     "label_price": [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
@@ -120,8 +122,8 @@ def gap(one, other, truth, metric, shared):
 
 
 def costs(bills, way, n):
-    """Milliseconds a text, and seconds of training. Other programs ran beside the records, so the fastest run counts; a prompt is read alike
-    whether or not what it says is then calibrated."""
+    """Milliseconds a text, and seconds of training. Other programs ran beside the records, so the fastest run counts; a prompt is
+    read alike whether or not what it says is then calibrated."""
     plain = way.removesuffix(", calibrated")
     alike = [bill for twin in (plain, f"{plain}, calibrated") for bill in bills.get((twin, n), [])] if "-shot" in way else bills[way, n]
     return figures(min(bill["query_ms"] for bill in alike), np.median([bill["train_seconds"] for bill in bills[way, n]]))
