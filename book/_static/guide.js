@@ -311,7 +311,8 @@ const LmGuide = (() => {
       const result = decide(table, told, given);
       turns.replaceChildren(...changes());
       figure.replaceChildren(...curves(result));
-      caption.textContent = `${said("labels")}, ${said("years")}; right: share of test texts, ${METRICS[given.metric]}`;
+      const most = told.budgets.at(-1), beyond = given.labels > most ? ` with ${most} labels` : "";
+      caption.textContent = `${said("labels")}, ${said("years")}; right: share of test texts${beyond}, ${METRICS[given.metric]}`;
       body.replaceChildren(...Object.entries(result.rows).map((row) => line(row, result)));
       more.replaceChildren(...notes(result));
       state.textContent = set();
