@@ -9,7 +9,7 @@ from conftest import barriers, needs_axe, needs_browser
 
 pytestmark = needs_browser
 PAGES = ["book/intro", "book/part3", "notebooks/03_pretraining", "notebooks/deeper/03_pretraining_in_full", "book/glossary",
-         "book/reference", "book/talk"]
+         "book/reference", "book/talk", "book/guide"]
 
 
 @needs_axe
