@@ -142,6 +142,12 @@ def test_a_changed_definition_that_the_sample_does_not_run_is_refused(repository
         f"lab/sums is not carried: the sample does not run {what}; enlarge it, or record it anew with `lmtutor record lab/sums`")
 
 
+def test_a_dataclass_runs_where_one_is_made(repository):
+    repository.edit("chapters/lab/sums.py", "def total(", "from dataclasses import dataclass\n\n@dataclass\nclass Step:\n    size: float\n\ndef total(")
+    repository.edit("chapters/lab/sums.py", "found = step(found, i)", "found = Step(step(found, i)).size")
+    assert carry(repository) == "" and "Step" in json.loads(repository.path.read_text())["carried"][0]["changed"]
+
+
 def test_constants_make_a_sample_small_enough_to_run_everything(repository):
     repository.edit("chapters/lab/sums.py", "found * by", "by * found")
     repository.edit("chapters/lab/experiments.toml", "n = 10\n", 'n = 10\n[sums.sample.constants]\n"chapters.lab.sums:BIG" = 5\n')

@@ -45,6 +45,8 @@ def note(frame, event, argument):
     body_of_a_class = not frame.f_code.co_flags & 1  # it runs where its module is imported
     if event == "call" and frame.f_code.co_filename.startswith(package) and not body_of_a_class:
         ran.add(frame.f_code.co_qualname.split(".")[0])
+    elif event == "call" and frame.f_code.co_filename == "<string>" and type(frame.f_locals.get("self")).__module__.startswith("lmtutor."):
+        ran.add(type(frame.f_locals["self"]).__qualname__.split(".")[0])  # a dataclass, whose methods are written by its maker
 set_threads()
 for path, value in sample.get("constants", {}).items():  # "module:NAME", "module:Class.field", "module:function.parameter"
     module, _, names = path.partition(":")
