@@ -53,7 +53,7 @@ def report():
 
 def test_every_way_answers_the_same_items_with_the_same_labels(report):
     assert set(cells(report)) == {(w, n) for w in FREE for n in (8, 32)}
-    assert all(row["items"] == 100 and row["draws"] == 3 and row["low"] <= row["estimate"] <= row["high"] for row in report.content["ways"])
+    assert all(row["items"] == 100 and row["draws"] == 9 and row["low"] <= row["estimate"] <= row["high"] for row in report.content["ways"])
 
 
 def test_what_tells_the_labels_apart_is_found_and_recommended(report):
@@ -116,10 +116,10 @@ def test_an_interrupted_comparison_goes_on(tmp_path, monkeypatch, report):
         compared(out=tmp_path / "out")
     monkeypatch.setattr(run, "run_cell", lambda *arguments: done.append(1) or real(*arguments))
     again = compared(out=tmp_path / "out")
-    assert len(done) == 12 and [(r["name"], r["estimate"]) for r in again.content["ways"]] == [(r["name"], r["estimate"]) for r in report.content["ways"]]
+    assert len(done) == 36 and [(r["name"], r["estimate"]) for r in again.content["ways"]] == [(r["name"], r["estimate"]) for r in report.content["ways"]]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"plan.json", "units.json", "report.json", "report.html", "look_at.csv", "kept"}
     more = compared(out=tmp_path / "out", minutes=20)
-    assert len(done) == 12 and more.content["ways"][0]["estimate"] == again.content["ways"][0]["estimate"]
+    assert len(done) == 36 and more.content["ways"][0]["estimate"] == again.content["ways"][0]["estimate"]
     with pytest.raises(ConfigError, match="holds another comparison"):
         compared(out=tmp_path / "out", metric="accuracy")
 
@@ -142,6 +142,12 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(reports, "whole", full)
     with pytest.raises(AssetError, match="No space left on device"):
         compared(out=tmp_path / "out")
+
+
+def test_draws_are_apart_as_far_as_the_table_goes():
+    draws = own.windows(300, 100, 9, 0)
+    assert own.overlap(draws[:3], 100) == 0 and own.overlap(draws, 33) == 0 < own.overlap(draws, 100) < 1 / 3
+    assert all(len(set(draw)) == 100 for draw in draws) and own.overlap(own.windows(50, 100, 6, 0), 50) == 1
 
 
 def test_only_texts_that_some_draw_labels_are_read_and_the_draws_are_nested():

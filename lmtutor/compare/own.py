@@ -31,6 +31,7 @@ UNLABELLED = 100                   # texts that a prompt is calibrated on and fe
 WORDS_READ = 60                    # of a text by a language model, which reads as many seconds as there are words
 PER_WORD = 8                       # characters; a script without blanks is cut by them
 COUNTED = 3_000_000                # characters of texts, at most, in which words are counted
+MORE_DRAWS = 3                     # times as many draws where they cost little: the more, the surer
 NEAREST = 8                        # examples in a prompt of a text's own
 
 
@@ -102,7 +103,7 @@ def task_of(table: Table, *, seed: int, text: str, label: str, most: int, draws:
     items = [Item(one, name) for one, name in zip(cleaned.table.texts, cleaned.table.labels, strict=True)]
     n_dev = min(UNLABELLED, len(pool) // 4)
     dev, pool, test = pool[:n_dev], pool[n_dev:], test[:most_asked]
-    drawn = [np.random.default_rng([seed, s]).permutation(len(pool))[:most] for s in range(draws)]
+    drawn = windows(len(pool), most, draws, seed)
     used = list(dict.fromkeys(int(i) for one in drawn for i in one))
     place = {at: i for i, at in enumerate(used)}
     said, counted, size = wordings(text, label, words), [], 0
@@ -114,6 +115,25 @@ def task_of(table: Table, *, seed: int, text: str, label: str, most: int, draws:
     task = Task("own", said["labelled"], tuple(items[i] for i in pool[used]), tuple(items[i] for i in dev), tuple(items[i] for i in test),
                 tuple(sorted(set(cleaned.table.labels))))
     return task, said, tuple(tuple(place[int(i)] for i in one) for one in drawn), tuple(counted), cleaned.table, cleaned.conflicts
+
+
+def windows(n_pool: int, most: int, draws: int, seed: int) -> list[np.ndarray]:
+    """The labels of each draw, the first n of which are n labels: stretches of one random order, taken in a circle.
+
+    Stretches that begin far apart share no label while there are labels enough, so draws are as independent as the table allows. The
+    first third of the draws is spread like all of them.
+    """
+    order, third = np.random.default_rng([seed, 1]).permutation(n_pool), max(1, draws // MORE_DRAWS)
+    starts = [(s / third + j / draws) % 1 for j in range(MORE_DRAWS) for s in range(third)][:draws]
+    return [np.roll(order, -int(start * n_pool))[:most] for start in starts]
+
+
+def overlap(draws: Sequence[Sequence[int]], n: int) -> float:
+    """Of n labels of a draw the share that another one holds, too, in the mean; see `stats.seeds_then_items`."""
+    if len(draws) < 2 or not n:
+        return 0.0
+    held = [set(draw[:n]) for draw in draws]
+    return float(np.mean([len(one & other) / n for i, one in enumerate(held) for other in held[:i]]))
 
 
 class OwnBench(benches.Bench):
@@ -143,7 +163,7 @@ class OwnBench(benches.Bench):
 
     def vectors(self, kind: str, items: Sequence[Item] = ()) -> benches.Vectors:
         if kind == "words":
-            return super().vectors(kind)
+            return self._turned(items)
         return self._read_by_model(items) if kind == "frozen model" else self._encoded(kind, items)
 
     def _encoded(self, kind: str, items: Sequence[Item]) -> benches.Vectors:
@@ -167,18 +187,28 @@ class OwnBench(benches.Bench):
             self._vectors[key] = by.lengths([item.text for item in self.items])
         return self._vectors[key]
 
-    def _counted(self) -> benches.Vectors:
-        """Every text by its products with the texts that may be labelled: a line drawn through labelled texts lies in their span, so that
-        these few numbers and the hundred thousand counts give the same line, a thousand times as fast.
+    def _turned(self, items: Sequence[Item]) -> benches.Vectors:
+        """Every text by its products with those of the items that may be labelled: a line drawn through labelled texts lies in their span,
+        so that these few numbers and the hundred thousand counts give the same line, a thousand times as fast.
         """
-        start = time.perf_counter()
-        counted = count_words(self.own.counted)
-        ready = time.perf_counter()
-        found = counted.transform([item.text for item in self.items]).tocsr()
-        ms = 1000 * (time.perf_counter() - ready) / len(self.items)
-        turned, _ = turn(found, found[: len(self.task.pool)])
+        if "counts" not in self._vectors:
+            start = time.perf_counter()
+            counted = count_words(self.own.counted)
+            ready = time.perf_counter()
+            found = counted.transform([item.text for item in self.items]).tocsr()
+            self._vectors["counts"] = found, ready - start, 1000 * (time.perf_counter() - ready) / len(self.items)
+        found, once, ms = self._vectors["counts"]
+        known = np.unique([at for at in self.at(items) if at < len(self.task.pool)])
+        if self._vectors.get("known", (None,))[0] != tuple(known):
+            rows = np.concatenate([known, np.arange(len(self.task.pool), len(self.items))])
+            turned = np.zeros((len(self.items), 0))
+            if len(known):
+                numbers, _ = turn(found[rows], found[known])
+                turned = np.zeros((len(self.items), numbers.shape[1]))
+                turned[rows] = numbers
+            self._vectors["known"] = tuple(known), turned
         none = np.zeros(len(self.items))
-        return benches.Vectors(turned, found.shape[1], found.nnz / len(self.items), ready - start, 0.0, ms, none, none)
+        return benches.Vectors(self._vectors["known"][1], found.shape[1], found.nnz / len(self.items), once, 0.0, ms, none, none)
 
     @property
     def reader(self) -> GrowingReader:

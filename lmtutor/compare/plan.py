@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmtutor.compare.own import NEAREST, OwnBench
+from lmtutor.compare.own import MORE_DRAWS, NEAREST, OwnBench
 from lmtutor.compare.ways import FEW, SHOWN
 from lmtutor.finetune.upper_layers import steps_for
 from lmtutor.models.baselines import count_words, fit_linear
@@ -53,10 +53,21 @@ class Speeds:
             self.shares = (self.shares or {}) | {way: float(np.clip(self.factor(way) * took / expected, 0.2, 5))}
 
 
-def groups_of(ways: Sequence[str], budgets: Sequence[int], draws: int) -> list[Group]:
-    """All that could be run; what needs no label once."""
+def groups_of(ways: Sequence[str], budgets: Sequence[int], seeds: int, cheap: int) -> list[Group]:
+    """All that could be run: what needs no label once, what a language model reads `seeds` times, the rest `cheap` times."""
     alone = ("zero-shot, raw", "zero-shot", "label-names", "endpoint")
-    return [Group(way, n, tuple(range(draws)) if n else (0,)) for way in ways for n in ([0] if way in alone else budgets)]
+    draws = lambda way: seeds if way in BY_MODEL or way.startswith("endpoint") else cheap  # noqa: E731
+    return [Group(way, n, tuple(range(draws(way))) if n else (0,)) for way in ways for n in ([0] if way in alone else budgets)]
+
+
+def cheap_draws(bench: OwnBench, budgets: Sequence[int], seeds: int, speeds: Speeds, seconds: float) -> int:
+    """How often ways that cost little are run: as often as the encoder reads what that takes in a third of the time."""
+    slowest = max([0.0, *(each for kind, each in speeds.reading.items() if kind != "frozen model")])
+    for times in range(MORE_DRAWS, 1, -1):
+        read = {item for draw in range(times * seeds) for item in bench.draw(max(budgets), draw)}
+        if len(read) * slowest <= seconds / 3:
+            return times * seeds
+    return seeds
 
 
 def measure(bench: OwnBench, ways: Sequence[str]) -> Speeds:
@@ -101,7 +112,7 @@ def expected(bench: OwnBench, group: Group, speeds: Speeds, done: Sequence[str] 
             steps = steps_for(n) + (4 * steps_for(4 * n // 5) if chosen else 0)
             took += len(group.draws) * (16 * steps * a_text + (items + (4 * n // 5 if chosen else 0)) * a_text / 2)
         elif way != "label-names":
-            width = {"words": len(bench.task.pool), "vectors": 256, "encoder": 384}.get(way, 600)
+            width = {"words": n, "vectors": 256, "encoder": 384}.get(way, 600)
             took += len(group.draws) * (FITS if chosen else 1) * (0.01 + speeds.fit * n * width * k)
         return took * speeds.factor(way)
     if way == "few-shot, nearest":

@@ -23,6 +23,7 @@ class Candidate:
     values: np.ndarray  # (S, N) of S draws and N test items: see `measure.by_item`; S is 1 for a way that was shown no label
     labels: int
     price: float        # in all, for the queries that the reader expects
+    shared: float = 0.0  # of a draw of labels, the part that another draw holds, too: see `stats.seeds_then_items`
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,20 @@ class Recommendation:
     reasons: tuple[str, ...]     # in plain words
 
 
-def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float = 0.02, baseline: str = "majority",
-              shared: float = 0.0) -> Recommendation:
+def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float = 0.02, baseline: str = "majority") -> Recommendation:
     """Take the cheapest way whose distance to the best is at most `least`, by the whole of its paired interval.
 
     Parameters
     ----------
     least : float      the smallest difference that would matter to the reader, as a fraction
     baseline : str     the way that reads nothing: what isn't clearly better than it is not good enough
-    shared : float     of a draw of labels, the part that another draw holds, too: see `stats.seeds_then_items`
 
     Raises
     ------
     ConfigError    no candidate, or none called `baseline`
     """
     def difference(one, other):
-        return metric.difference(one.values, other.values, shared)
+        return metric.difference(one.values, other.values, max(one.shared, other.shared))
 
     named = {one.name: one for one in candidates}
     if baseline not in named:

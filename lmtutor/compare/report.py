@@ -31,7 +31,7 @@ import numpy as np
 
 from lmtutor import runtime
 from lmtutor.compare.curve import gain
-from lmtutor.compare.own import Own
+from lmtutor.compare.own import Own, overlap
 from lmtutor.compare.prices import Prices
 from lmtutor.compare.recommend import Candidate, Recommendation, recommend
 from lmtutor.data.tables import Table
@@ -136,6 +136,7 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
     cells = {key: found for key, found in cells.items() if key[1] == 0 or len(found) > 1}
     values = {key: metric.values(np.array([run["predicted"] for run in found]), truth, np.array([run["rare"] for run in found])) for key, found in cells.items()}
     bills = {key: Bill(**{name: float(np.mean([run["bill"][name] for run in found])) for name in found[0]["bill"]}) for key, found in cells.items()}
+    shared = {(way, n): min(MOST_SHARED, overlap(own.draws[: len(found)], n)) for (way, n), found in cells.items()}
     hosted = bool(own.endpoint) and not own.endpoint.local
     spread = settings["queries"]
 
@@ -145,7 +146,7 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
 
     rows = []
     for (way, n), found in cells.items():
-        level, bill = metric.interval(values[way, n], min(MOST_SHARED, n / n_pool)), bills[way, n]
+        level, bill = metric.interval(values[way, n], shared[way, n]), bills[way, n]
         rows.append({"name": way, "labels": n, "metric": metric.name, "estimate": level.estimate, "low": level.low, "high": level.high,
                      "draws": len(found), "items": len(truth), "setting": most_common([run["setting"] for run in found]),
                      **{name: getattr(bill, name) for name in BILL}, "price_labels": prices.labels(n), "price_once": prices.once(bill),
@@ -156,8 +157,8 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
         most[way] = max(most.get(way, 0), n)
 
     def advice(least=settings["least"] / 100, queries=spread):
-        candidates = [Candidate(way, values[way, n], n, price((way, n), queries)) for way, n in most.items()]
-        return recommend(candidates, metric, least=least, shared=min(MOST_SHARED, max(most.values()) / n_pool))
+        candidates = [Candidate(way, values[way, n], n, price((way, n), queries), shared[way, n]) for way, n in most.items()]
+        return recommend(candidates, metric, least=least)
 
     told = undominated(advice(), rows, most)
     not_run = [{"way": way, "labels": None, "why": why, "seconds": None} for way, why in absent.items()]
@@ -166,12 +167,12 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
         "schema": SCHEMA, "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "lmtutor": _version(),
         "settings": settings, "machine": runtime.machine(), "prices": prices.as_dict(),
         "data": {"where": table.where, "rows": table.n_rows, "texts": len(table), "asked": len(truth), "pool": n_pool, "labels": dict(Counter(table.labels).most_common())},
-        "ways": rows, "not_run": not_run, "more_labels": more_labels(values, most, told, metric), "break_even": even(values, most, bills, metric, n_pool),
+        "ways": rows, "not_run": not_run, "more_labels": more_labels(values, most, told, metric), "break_even": even(values, most, bills, metric, shared),
         "look_at": look_at(own, cells, most, told.way), "confused": confused(own, cells, most, told.way),
         "recommendation": {"decision": told.decision, "way": told.way, "labels": most.get(told.way), "labels_more": told.labels_more, "reasons": list(told.reasons),
                            "would_change": would_change(told, advice, settings, not_run, most)},
     }
-    content["warnings"] = warnings(own, table, conflicts, content, values, most, metric, settings)
+    content["warnings"] = warnings(own, table, conflicts, content, values, most, metric, settings, shared)
     content["seconds"], content["peak_memory_mb"] = round(time.perf_counter() - began, 1), round(runtime.peak_memory_mb())
     return Report(plain(content))
 
@@ -212,14 +213,14 @@ def more_labels(values, most, told: Recommendation, metric) -> list[dict]:
     return rows
 
 
-def even(values, most, bills, metric, n_pool) -> list[dict]:
+def even(values, most, bills, metric, shared) -> list[dict]:
     """Of ways that can't be told apart: from how many queries on the one that takes longer to train is the cheaper one."""
     rows, ways = [], [way for way in most if way != "majority" and not way.startswith("endpoint")]
     for one in ways:
         for other in ways:
             a, b = bills[one, most[one]], bills[other, most[other]]
             if a.train_seconds > b.train_seconds and a.query_ms < b.query_ms:
-                apart = metric.difference(values[one, most[one]], values[other, most[other]], min(MOST_SHARED, max(most.values()) / n_pool))
+                apart = metric.difference(values[one, most[one]], values[other, most[other]], max(shared[one, most[one]], shared[other, most[other]]))
                 queries = break_even(a, b, "seconds")
                 if apart.low <= 0 <= apart.high and math.isfinite(queries):
                     rows.append({"cheaper_to_ask": one, "cheaper_to_train": other, "queries": math.ceil(queries)})
@@ -286,7 +287,7 @@ def would_change(told: Recommendation, advice, settings, not_run, most) -> list[
     return said
 
 
-def warnings(own: Own, table: Table, conflicts, content: dict, values, most, metric, settings) -> list[dict]:
+def warnings(own: Own, table: Table, conflicts, content: dict, values, most, metric, settings, shared) -> list[dict]:
     """What a reader should know before believing the table."""
     said = [{"kind": "data", "text": note, "examples": []} for note in table.notes]
     if conflicts:
@@ -307,6 +308,8 @@ def warnings(own: Own, table: Table, conflicts, content: dict, values, most, met
         said.append({"kind": "long", "text": f"the language model reads the first {settings['words']} words of a text; {cut} of {len(lengths)} texts asked are longer (--words reads more, for more minutes)", "examples": []})
     if any(way in most for way in ("encoder", "label-names")) and (cut := int((lengths > 190).sum())):
         said.append({"kind": "long", "text": f"the encoder reads about the first 190 words of a text; {cut} of {len(lengths)} texts asked are longer", "examples": []})
+    if (part := max((shared[way, n] for way, n in most.items()), default=0)) > 0.5:
+        said.append({"kind": "overlap", "text": f"with {max(most.values()):,} labels the draws share {100 * part:.0f} % of them, as the table has no more: their intervals are wide for that", "examples": []})
     needed = items_needed(values, most, metric, settings["least"] / 100)
     if needed and needed > len(own.task.test):
         there = content["data"]["texts"] // 3

@@ -17,7 +17,7 @@ import numpy as np
 from lmtutor import runtime
 from lmtutor.compare import plan as plans
 from lmtutor.compare.endpoint import Endpoint
-from lmtutor.compare.own import WORDS_READ, Own, OwnBench, endpoint_prompts, own_ways, task_of
+from lmtutor.compare.own import MORE_DRAWS, WORDS_READ, Own, OwnBench, endpoint_prompts, own_ways, task_of
 from lmtutor.compare.plan import Group
 from lmtutor.compare.prices import Prices, read_prices
 from lmtutor.compare.report import Report, report_of
@@ -111,7 +111,7 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     price = prices if isinstance(prices, Prices) else read_prices(prices)
     table = read_table(source, text=text, label=label, group=group, seed=seed)
     budgets = sorted(set(labels))
-    task, said, draws, counted, table, conflicts = task_of(table, seed=seed, text=text, label=label, most=max(budgets), draws=seeds, words=words, asked=asked)
+    task, said, draws, counted, table, conflicts = task_of(table, seed=seed, text=text, label=label, most=max(budgets), draws=MORE_DRAWS * seeds, words=words, asked=asked)
     n_pool = len(table) - len(task.dev) - len(task.test)
     budgets = [n for n in budgets if n <= n_pool] or [n_pool]
     costs = read_costs(cost_of_error, task.labels) if cost_of_error is not None else None
@@ -126,24 +126,25 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
         wanted.insert(0, "majority")  # what the others have to beat
     fingerprint = hashlib.sha256(json.dumps(plain([asdict(settings) | {"minutes": 0, "least": 0, "queries": 0}, task.labels, [i.text for i in task.test],
                                                    [(i.text, i.label) for i in task.pool]])).encode()).hexdigest()
-    if folder:
-        claim(folder, fingerprint)
+    before = claim(folder, fingerprint) if folder else None
     say(f"{table.where}: {table.n_rows:,} rows, {len(table):,} different texts, {len(task.labels)} labels; {len(task.test):,} are asked about, up to {budgets[-1]:,} of {n_pool:,} labelled")
     for note in table.notes:
         say(f"  note: {note}")
     runtime.set_threads(runtime.free_threads())
     with Partial(folder / "units.json", fingerprint) if folder else contextlib.nullcontext() as kept:
-        groups = [group for group in plans.groups_of(wanted, budgets, seeds)]
-        finished = {group: True for group in groups if kept and all(cell(group, draw) in kept.units for draw in group.draws)}
-        todo = [group for group in groups if group not in finished]
-        speeds = plans.measure(bench, [group.way for group in todo]) if todo else plans.Speeds({}, 0.0, 0.0)
         seconds = 60 * minutes
+        speeds = None if before else plans.measure(bench, wanted)
+        cheap = before or plans.cheap_draws(bench, budgets, seeds, speeds, seconds)
+        groups = plans.groups_of(wanted, budgets, seeds, cheap)
+        finished = [group for group in groups if kept and all(cell(group, draw) in kept.units for draw in group.draws)]
+        todo = [group for group in groups if group not in finished]
+        speeds = speeds or plans.measure(bench, {group.way for group in todo})
         order, left = plans.planned(bench, todo, speeds, seconds - (time.perf_counter() - began)) if todo else ([], [])
         tell_plan(say, order, left, absent, finished, minutes)
         if endpoint:
             ask_first(bench, [group for group, _ in order], price, say)
         if folder:
-            write(folder / "plan.json", plain({"schema": "lmtutor-compare-plan-1", "fingerprint": fingerprint, "settings": asdict(settings), "versions": runtime.machine(),
+            write(folder / "plan.json", plain({"schema": "lmtutor-compare-plan-1", "fingerprint": fingerprint, "draws": cheap, "settings": asdict(settings), "versions": runtime.machine(),
                                                "run": [{"way": group.way, "labels": group.n, "seconds": round(took, 1)} for group, took in order],
                                                "left_out": [{"way": group.way, "labels": group.n, "seconds": round(took, 1)} for group, took in left]}))
         if scheduler:
@@ -243,18 +244,19 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"{folder} holds other files; give an empty or a new folder with --out")
 
 
-def claim(folder: Path, fingerprint: str) -> None:
-    """Take the folder for this comparison, or say that it holds another one."""
+def claim(folder: Path, fingerprint: str) -> int | None:
+    """Take the folder for this comparison, or say that it holds another one; of one that was begun, the draws of its cheap ways."""
     file = folder / "plan.json"
     if file.exists():
         try:
-            there = json.loads(file.read_text(encoding="utf-8")).get("fingerprint")
+            there = json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
-            there = None
-        if there != fingerprint:
+            there = {}
+        if there.get("fingerprint") != fingerprint:
             raise ConfigError(f"{folder} holds another comparison (other data or settings); give another folder with --out, or delete it")
-    else:
-        write(file, {"schema": "lmtutor-compare-plan-1", "fingerprint": fingerprint})
+        return there.get("draws")
+    write(file, {"schema": "lmtutor-compare-plan-1", "fingerprint": fingerprint})
+    return None
 
 
 # Running --------------------------------------------------------------------------------------------------------------------------
