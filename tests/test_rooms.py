@@ -106,8 +106,10 @@ def test_a_circle_is_named():
 def test_folders_hold_a_docstring_at_most():
     for path, source in FILES.items():
         if path.name == "__init__.py":
+            if path.parent.name == "compare":  # a room that is called by its name: it holds the call
+                continue
             rest = [ast.unparse(node) for node in ast.parse(source.strip() or "''").body if not ast.unparse(node).startswith(('"', "'"))]
-            assert path.parent == PACKAGE and [line.split()[0] for line in rest] == ["__version__"] or not rest, f"{path}: {rest}"
+            assert path.parent == PACKAGE and [line.split()[:2] for line in rest] == [["__version__", "="], ["def", "__getattr__(name:"]] or not rest, f"{path}: {rest}"
 
 
 def test_import_loads_nothing_heavy():
