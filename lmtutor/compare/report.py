@@ -170,7 +170,7 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
         "ways": rows, "not_run": not_run, "more_labels": more_labels(values, most, told, metric), "break_even": even(values, most, bills, metric, shared),
         "look_at": look_at(own, cells, most, told.way), "confused": confused(own, cells, most, told.way),
         "recommendation": {"decision": told.decision, "way": told.way, "labels": most.get(told.way), "labels_more": told.labels_more, "reasons": list(told.reasons),
-                           "would_change": would_change(told, advice, settings, not_run, most)},
+                           "would_change": would_change(told, advice, settings, not_run, most, metric)},
     }
     content["warnings"] = warnings(own, table, conflicts, content, values, most, metric, settings, shared)
     content["seconds"], content["peak_memory_mb"] = round(time.perf_counter() - began, 1), round(runtime.peak_memory_mb())
@@ -263,14 +263,14 @@ def confused(own: Own, cells, most, way: str | None) -> list[dict]:
     return [{"label": names[t], "answered": names[p], "texts": round(n / len(runs), 1), "of": asked[t]} for (t, p), n in counts.most_common(8)]
 
 
-def would_change(told: Recommendation, advice, settings, not_run, most) -> list[str]:
+def would_change(told: Recommendation, advice, settings, not_run, most, metric) -> list[str]:
     """What else would have been said, under another least effect or with other numbers of queries; and what was not looked at."""
     said = []
     for least in sorted(LEASTS, key=lambda one: abs(math.log(one / max(settings["least"], 0.1)))):
         other = advice(least=least / 100)
         if (other.decision, other.way) != (told.decision, told.way) and other.decision != "none":
             what = f"take {other.way}" if other.decision == "take" else f"undecided, {other.way} until then"
-            said.append(f"If differences below {least:g} hundredths did not matter: {what}.")
+            said.append(f"If differences below {metric.figure(least / 100)}{metric.points} did not matter: {what}.")
             break
     for times in TIMES:
         queries = max(1, int(settings["queries"] * times))
@@ -314,7 +314,7 @@ def warnings(own: Own, table: Table, conflicts, content: dict, values, most, met
     if needed and needed > len(own.task.test):
         there = content["data"]["texts"] // 3
         where = f"--asked {needed}" if needed <= there else f"your table allows {there:,}"
-        said.append({"kind": "few", "text": f"{len(own.task.test)} texts are asked, and to tell the two best ways apart by {settings['least']:g} hundredths takes about {needed:,} ({where})", "examples": []})
+        said.append({"kind": "few", "text": f"{len(own.task.test)} texts are asked, and to tell the two best ways apart by {metric.figure(settings['least'] / 100)}{metric.points} takes about {needed:,} ({where})", "examples": []})
     return said
 
 

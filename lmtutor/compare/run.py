@@ -53,6 +53,10 @@ class Settings:
     queries: int
     minutes: float
     seed: int
+    ways: tuple[str, ...] | None = None
+    base_url: str | None = None
+    prices: str | None = None
+    cost_of_error: str | None = None
 
 
 def compare(source: str | Path | Any, *, text: str = "text", label: str = "label", group: str | None = None,
@@ -118,13 +122,14 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     rare = min(range(len(task.labels)), key=lambda k: sum(item.label == task.labels[k] for item in task.pool))
     measure = Metric("cost" if costs is not None else metric, len(task.labels), rare, costs)
     own = Own(task, said, draws, counted, measure, name, encoder, endpoint)
-    settings = Settings(text, label, group, tuple(budgets), seeds, measure.name, least, name if not endpoint else model, encoder, words, asked, queries, minutes, seed)
+    settings = Settings(text, label, group, tuple(budgets), seeds, measure.name, least, name if not endpoint else model, encoder, words, asked, queries, minutes, seed,
+                        tuple(given) or None, base_url, *(str(one) if isinstance(one, str | Path) else None for one in (prices, cost_of_error)))
     bench = OwnBench(own, loader(name))
     chosen, absent = present(given or [one for one in NAMES if one != "endpoint" or endpoint], bool(given), name, encoder, endpoint)
     wanted = [row for row in own_ways(tuple(said)) if row.split(",")[0] in chosen]
     if "majority" not in wanted:
         wanted.insert(0, "majority")  # what the others have to beat
-    fingerprint = hashlib.sha256(json.dumps(plain([asdict(settings) | {"minutes": 0, "least": 0, "queries": 0}, task.labels, [i.text for i in task.test],
+    fingerprint = hashlib.sha256(json.dumps(plain([asdict(settings) | dict.fromkeys(("minutes", "least", "queries", "ways", "prices")), task.labels, [i.text for i in task.test],
                                                    [(i.text, i.label) for i in task.pool]])).encode()).hexdigest()
     before = claim(folder, fingerprint) if folder else None
     say(f"{table.where}: {table.n_rows:,} rows, {len(table):,} different texts, {len(task.labels)} labels; {len(task.test):,} are asked about, up to {budgets[-1]:,} of {n_pool:,} labelled")
