@@ -263,3 +263,47 @@ def test_all_ways_with_a_model_that_knows_nothing(monkeypatch, tmp_path):
             np.testing.assert_allclose(shares, again, atol=2e-2)
         else:  # learned from all texts that were read, these among them
             assert np.mean(shares.argmax(axis=1) == bench.task.truth) >= row["estimate"] - 0.05
+
+
+# An endpoint ----------------------------------------------------------------------------------------------------------------------
+
+from test_endpoint import said, server  # noqa: E402, F401, a fixture
+
+
+@pytest.fixture
+def knowing(server):  # noqa: F811
+    """A server that answers with the letter of the label whose words it sees, and now and then with nonsense."""
+    def reply(body):
+        asked = body["messages"][0]["content"]
+        text = asked.rpartition("Text: ")[2]
+        names = [line.partition(") ")[2] for line in asked.splitlines() if line[1:3] == ") "]
+        fits = [i for i, name in enumerate(names) if any(word in text for word in WORDS[name].split())]
+        return 200, {}, said("ABC"[fits[0]] if "w7" not in text else "Well, who knows?")
+
+    server.reply = reply
+    return server
+
+
+def test_an_endpoint_is_asked_billed_and_kept(knowing, tmp_path):
+    lines, address = [], f"http://127.0.0.1:{knowing.server_port}/v1"
+    settings = dict(model="openai:small", base_url=address, ways=["majority", "words", "endpoint"], labels=(8,), out=tmp_path / "out", say=lines.append)
+    found = compared(**settings)
+    by = cells(found)
+    assert by["endpoint", 0]["estimate"] > 0.9 and by["endpoint", 0]["unparsed"] > 0 and by["endpoint, few-shot", 8]["draws"] == 3
+    (plan,) = [line for line in lines if "calls to 127.0.0.1" in line]
+    assert f"{len(knowing.seen):,} calls" in plan and "about" in plan and found.recommendation["way"] != "majority"
+    before = len(knowing.seen)
+    again = compared(**settings)
+    assert len(knowing.seen) == before and cells(again)["endpoint", 0]["query_ms"] == by["endpoint", 0]["query_ms"] > 0
+
+
+def test_nothing_is_sent_to_another_machine_unasked(tmp_path, monkeypatch):
+    import httpx
+
+    monkeypatch.setattr(httpx, "post", lambda *_, **__: pytest.fail("something was sent"))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    lines = []
+    with pytest.raises(ConfigError, match=r"texts would be sent to api.example.com; add --yes if they may") as refused:
+        compared(model="openai:large", base_url="https://api.example.com/v1", ways=["words", "endpoint"], labels=(8,), out=tmp_path / "out", say=lines.append)
+    kept = "".join(path.read_text() for path in (tmp_path / "out").iterdir() if path.is_file())
+    assert any("calls to api.example.com" in line and "$" in line for line in lines) and "sk-secret" not in kept + str(refused.value) + "".join(lines)

@@ -17,6 +17,7 @@ TRIED = 24       # texts that are read to time a reader
 FITS = 21        # a line is fitted for four settings on five folds, and once more
 READS = {"vectors": "word vectors", "encoder": "encoder", "label-names": "encoder", "probe": "frozen model", "lora": "frozen model"}
 BY_MODEL = ("zero-shot, raw", "zero-shot", "few-shot, raw", "few-shot", "few-shot, nearest", "probe", "lora")
+CALL = 0.2       # seconds that an endpoint takes to answer, guessed until it did
 SLACK = 5.0      # seconds, for what comes after the last way
 
 
@@ -50,7 +51,7 @@ class Speeds:
     def learn(self, way: str, expected: float, took: float) -> None:
         """What a way took tells what more of it will."""
         if expected > 0.5:
-            self.shares = (self.shares or {}) | {way: float(np.clip(self.factor(way) * took / expected, 0.2, 5))}
+            self.shares = (self.shares or {}) | {way: float(np.clip(self.factor(way) * took / expected, 0.02, 20))}
 
 
 def groups_of(ways: Sequence[str], budgets: Sequence[int], seeds: int, cheap: int) -> list[Group]:
@@ -101,7 +102,9 @@ def expected(bench: OwnBench, group: Group, speeds: Speeds, done: Sequence[str] 
     way, n, items = group.way, group.n, len(bench.task.test)
     k, dev, chosen = len(bench.task.labels), len(bench.task.dev), n >= FEW
     shown = [item for draw in group.draws for item in bench.draw(n, draw)] if n else []
-    if way in ("majority", "endpoint", "endpoint, few-shot") or way.endswith(", raw") and way.removesuffix(", raw") in done:
+    if way.startswith("endpoint"):
+        return CALL * len(group.draws) * items * speeds.factor(way)
+    if way == "majority" or way.endswith(", raw") and way.removesuffix(", raw") in done:
         return 0.1
     if way in READS or way == "words":
         kind = READS.get(way)
