@@ -7,7 +7,6 @@ from lmtutor.compare.recommend import Candidate, recommend
 from lmtutor.errors import ConfigError
 from lmtutor.measure.by_item import Metric
 
-
 RIGHT = Metric("accuracy", 2)
 
 

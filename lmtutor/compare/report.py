@@ -128,7 +128,7 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
     ----------
     runs : way, n, seed and what `run.run_cell` gave
     """
-    metric, truth, names = own.metric, own.task.truth, own.task.labels
+    metric, truth = own.metric, own.task.truth
     cells: dict[tuple[str, int], list[dict]] = {}
     for run in runs:
         if run["predicted"] is not None:
