@@ -162,6 +162,7 @@ def test_only_texts_that_some_draw_labels_are_read_and_the_draws_are_nested():
 def test_what_does_not_fit_is_left_out_and_the_cheapest_still_answers(monkeypatch):
     said = []
     monkeypatch.setattr(plan, "measure", lambda bench, ways: plan.Speeds({}, counting=500.0, fit=0.0))
+    monkeypatch.setattr(plan, "cheap_draws", lambda *_: 3)
     found = compared(minutes=1, say=said.append)
     assert {row["name"] for row in found.content["ways"]} == {"majority"} and found.recommendation["decision"] == "none"
     assert any("left out: words with 8 32 labels, 500 s more for the first; --minutes 10 would do" in line for line in said)
@@ -182,6 +183,19 @@ def test_what_takes_longer_than_it_should_is_cut_at_the_end_of_the_time(monkeypa
     monkeypatch.setattr(run, "run_cell", slow)
     found = compared(minutes=1)
     assert clock[0] <= 80 and ("words", 8) in cells(found) and ("words", 32) not in cells(found)
+
+
+def test_a_way_that_was_cut_short_and_was_ahead_leaves_it_open(report):
+    from lmtutor.compare.recommend import Recommendation
+    from lmtutor.compare.report import unsettled
+
+    generator, metric = np.random.default_rng(0), Metric("accuracy", 2)
+    right = lambda p: (generator.random((3, 200)) < p).astype(float)  # noqa: E731
+    values, told = {("words", 8): right(0.5), ("words", 32): right(0.9), ("encoder", 8): right(0.85)}, Recommendation("take", "words", None, ("best",))
+    shared = dict.fromkeys(values, 0.0)
+    found = unsettled(told, values, {"words": 32, "encoder": 8}, metric, shared)
+    assert found.decision == "undecided" and found.way == "words" and "encoder was run with 8 labels at most, and there it is" in found.reasons[-1]
+    assert unsettled(told, values | {("encoder", 8): right(0.4)}, {"words": 32, "encoder": 8}, metric, shared) == told
 
 
 def test_a_model_whose_files_are_not_here_is_named_with_the_command_that_gets_it(monkeypatch, tmp_path):

@@ -61,12 +61,11 @@ def groups_of(ways: Sequence[str], budgets: Sequence[int], seeds: int, cheap: in
     return [Group(way, n, tuple(range(draws(way))) if n else (0,)) for way in ways for n in ([0] if way in alone else budgets)]
 
 
-def cheap_draws(bench: OwnBench, budgets: Sequence[int], seeds: int, speeds: Speeds, seconds: float) -> int:
-    """How often ways that cost little are run: as often as the encoder reads what that takes in a third of the time."""
-    slowest = max([0.0, *(each for kind, each in speeds.reading.items() if kind != "frozen model")])
+def cheap_draws(bench: OwnBench, ways: Sequence[str], budgets: Sequence[int], seeds: int, speeds: Speeds, seconds: float) -> int:
+    """How often ways that cost little are run: as often as takes half of the time at most."""
     for times in range(MORE_DRAWS, 1, -1):
-        read = {item for draw in range(times * seeds) for item in bench.draw(max(budgets), draw)}
-        if len(read) * slowest <= seconds / 3:
+        groups = [group for group in groups_of(ways, budgets, seeds, times * seeds) if group.way not in BY_MODEL]
+        if not fitting(bench, groups, speeds, seconds / 2)[1]:
             return times * seeds
     return seeds
 
@@ -76,7 +75,7 @@ def measure(bench: OwnBench, ways: Sequence[str]) -> Speeds:
     some, reading = list(bench.task.dev)[:TRIED], {}
     for kind in dict.fromkeys(READS[way] for way in ways if READS.get(way) in ("encoder", "word vectors")):
         by = bench.encoder if kind == "encoder" else bench.words
-        if kind == "word vectors":
+        if kind == "word vectors" and hasattr(by, "tokenizer"):
             by.tokenizer.model_max_length = 1 << 30  # it is no model's tokenizer here: any text is short enough
         by.encode([some[0].text])  # what is slow once only
         reading[kind] = _seconds(lambda by=by: by.encode([item.text for item in some])) / len(some)
@@ -130,23 +129,34 @@ def expected(bench: OwnBench, group: Group, speeds: Speeds, done: Sequence[str] 
 
 def planned(bench: OwnBench, groups: Sequence[Group], speeds: Speeds, seconds: float) -> tuple[list[tuple[Group, float]], list[tuple[Group, float]]]:
     """What fits into so many seconds, in the order of running, and what doesn't, each with its own; cheap ways come first, and
-    of a model the prompt without an example, then few labels before many.
+    of a model the prompt without an example, then what takes least.
     """
     by_model = [group for group in groups if group.way in BY_MODEL]
-    cheap = [group for group in groups if group.way not in BY_MODEL]
-    fits, left, total, done = [], [], SLACK, []
     cost = {group: expected(bench, group, speeds) for group in by_model}
-    for group in (*cheap, *sorted(by_model, key=lambda one: (one.n > 0, cost[one] - 1e-6 * (not one.way.endswith("raw"))))):
-        own = expected(bench, group, speeds, done)
-        if READS.get(group.way) and READS[group.way] in [READS.get(way) for way in done] and group.n:  # other groups will have read most of it
-            before = max((other.n for other, _ in fits if READS.get(other.way) == READS[group.way]), default=0)
-            read = len(bench.task.test) + len({item for draw in group.draws for item in bench.draw(before, draw)} if before else ())
-            own = max(0.1, own - min(read, len(bench.items)) * speeds.reading[READS[group.way]])
-        if group.way == "majority" or total + own <= seconds:
-            fits.append((group, own))
-            total, done = total + own, [*done, group.way]
-        else:
+    ordered = [*(group for group in groups if group.way not in BY_MODEL),
+               *sorted(by_model, key=lambda one: (one.n > 0, cost[one] - 1e-6 * (not one.way.endswith("raw"))))]
+    return fitting(bench, ordered, speeds, seconds - SLACK)
+
+
+def fitting(bench: OwnBench, groups: Sequence[Group], speeds: Speeds, seconds: float) -> tuple[list[tuple[Group, float]], list[tuple[Group, float]]]:
+    """Groups that fit into the seconds one after the other, and those that don't, with what each adds: no text is read twice."""
+    read: dict[str, set[int]] = {}
+    fits, left, done, total = [], [], [], 0.0
+    for group in groups:
+        own, kind = expected(bench, group, speeds, done), READS.get(group.way)
+        missing: set[int] = set()
+        if kind:
+            items = [*bench.task.test, *(item for draw in group.draws for item in bench.draw(group.n, draw)), *(bench.task.dev if group.way == "probe" else [])]
+            missing = set(bench.unread(kind, items).tolist())
+            again = missing & read.setdefault(kind, set())
+            own = max(0.1, own - len(again) * speeds.reading[kind] * speeds.factor(group.way))
+        if group.way != "majority" and total + own > seconds:
             left.append((group, own))
+            continue
+        fits.append((group, own))
+        total += own
+        done.append(group.way)
+        read.setdefault(kind, set()).update(missing)
     return fits, left
 
 
@@ -155,7 +165,7 @@ def _seconds_a_fit(k: int, n: int = 256, width: int = 512) -> float:
     generator = np.random.default_rng(0)
     labels = np.arange(n) % min(k, n)
     vectors = generator.normal(size=(n, width)) + 2 * generator.normal(size=(k, width))[labels]
-    return _seconds(lambda: fit_linear(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels, C=10.0)) / (2 * n * width * k)  # twice: most settings end sooner
+    return _seconds(lambda: fit_linear(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels, C=10.0)) / (4 * n * width * k)  # most settings end sooner, and texts are told apart sooner
 
 
 def _seconds(call) -> float:

@@ -160,7 +160,7 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
         candidates = [Candidate(way, values[way, n], n, price((way, n), queries), shared[way, n]) for way, n in most.items()]
         return recommend(candidates, metric, least=least)
 
-    told = undominated(advice(), rows, most)
+    told = unsettled(undominated(advice(), rows, most), values, most, metric, shared)
     not_run = [{"way": way, "labels": None, "why": why, "seconds": None} for way, why in absent.items()]
     not_run += [{"way": group.way, "labels": group.n, "why": f"takes about {took:.0f} s more than --minutes leaves", "seconds": round(took, 1)} for group, took in left]
     content = {
@@ -199,6 +199,19 @@ def undominated(told: Recommendation, rows: Sequence[dict], most: Mapping[str, i
         return told
     other = max(better, key=lambda row: row["estimate"])["name"]
     return Recommendation(told.decision, other, told.labels_more, (*told.reasons, f"{other} costs no more than {told.way} and is clearly better, so it is taken."))
+
+
+def unsettled(told: Recommendation, values, most, metric, shared) -> Recommendation:
+    """Nothing is decided while a way that was run with fewer labels for want of time was clearly better with as many."""
+    if told.decision != "take":
+        return told
+    ahead = {}
+    for way, n in most.items():
+        if 0 < n < most[told.way] and (told.way, n) in values:
+            apart = metric.difference(values[way, n], values[told.way, n], max(shared[way, n], shared[told.way, n]))
+            if apart.low > 0:
+                ahead[way] = f"{way} was run with {n} labels at most, and there it is {metric.in_words(apart)}{metric.points} ahead of {told.way}: give it more --minutes."
+    return Recommendation("undecided", told.way, None, (*told.reasons, *ahead.values())) if ahead else told
 
 
 def more_labels(values, most, told: Recommendation, metric) -> list[dict]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -136,10 +137,10 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     for note in table.notes:
         say(f"  note: {note}")
     runtime.set_threads(runtime.free_threads())
-    with Partial(folder / "units.json", fingerprint) if folder else contextlib.nullcontext() as kept:
+    with small_products(), Partial(folder / "units.json", fingerprint) if folder else contextlib.nullcontext() as kept:
         seconds = 60 * minutes
         speeds = None if before else plans.measure(bench, wanted)
-        cheap = before or plans.cheap_draws(bench, budgets, seeds, speeds, seconds)
+        cheap = before or plans.cheap_draws(bench, wanted, budgets, seeds, speeds, seconds)
         groups = plans.groups_of(wanted, budgets, seeds, cheap)
         finished = [group for group in groups if kept and all(cell(group, draw) in kept.units for draw in group.draws)]
         todo = [group for group in groups if group not in finished]
@@ -165,6 +166,18 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     if folder:
         report.save(folder)
     return report
+
+
+@contextlib.contextmanager
+def small_products():
+    """One thread for the lines, which are small: where another program keeps a core busy, two take twenty times as long. And no word
+    of scikit-learn about many labels with few texts each, as that is what is asked.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+        yield
 
 
 def check(labels, minutes, seeds, least, asked, words, queries) -> None:
@@ -341,7 +354,8 @@ def cell_elsewhere(own: Own, key: str, way: str, n: int, draw: int) -> dict:
         _benches.clear()
         runtime.set_threads(1)
         _benches[key] = OwnBench(own, loader(own.model))
-    return run_cell(_benches[key], way, n, draw)
+    with small_products():
+        return run_cell(_benches[key], way, n, draw)
 
 
 def run_elsewhere(own: Own, order, kept: Partial | None, scheduler: str, say) -> None:
