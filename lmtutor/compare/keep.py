@@ -27,6 +27,7 @@ from lmtutor.models.encoder import load_encoder, word_vectors
 from lmtutor.records.files import plain, write
 
 SCHEMA = "lmtutor-kept-1"
+MOST_LEARNED = 2_000  # texts that counted words learn from: the work grows with their third power
 UNSEEN = -30.0  # nats, of a label that no text had
 README = """# A text classifier, made by `lmtutor compare`
 
@@ -107,7 +108,7 @@ class Kept:
 # Keeping --------------------------------------------------------------------------------------------------------------------------
 
 def keep(bench: OwnBench, content: Mapping, folder: Path) -> dict:
-    """Learn the way that was taken from all texts that were read, write it to the folder, and say what it is."""
+    """Learn the way that was taken from all texts that were read (counted words: from 2,000 at most), write it to the folder, and say what it is."""
     told = content["recommendation"]
     way, n = told["way"], told["labels"]
     row = next(row for row in content["ways"] if row["name"] == way and row["labels"] == n)
@@ -150,15 +151,17 @@ def _line(features_, truth: np.ndarray, k: int, setting: Mapping) -> tuple[np.nd
 
 def _words(bench: OwnBench, way, n, setting, folder):
     counted = count_words(bench.own.counted)
-    known = counted.transform([item.text for item in bench.items]).tocsr()
+    n_others = len(bench.task.dev) + len(bench.task.test)
+    items = [*bench.task.pool[: max(n, MOST_LEARNED - n_others)], *bench.task.dev, *bench.task.test]
+    known = counted.transform([item.text for item in items]).tocsr()
     turned, there = turn(known, known)
-    weights, bias = _line(turned, bench.truth(bench.items), len(bench.task.labels), setting)
+    weights, bias = _line(turned, bench.truth(items), len(bench.task.labels), setting)
     columns = np.unique(known.indices)
     weights = known[:, columns].T @ (there @ weights)
     vectorizers = [one for _, one in counted.transformer_list]
     about = {"vocabularies": [sorted(one.vocabulary_, key=one.vocabulary_.get) for one in vectorizers]}
     return about, {"weights": weights.astype(np.float32), "bias": bias, "columns": columns.astype(np.int32),
-                   **{f"rarity_{i}": one.idf_ for i, one in enumerate(vectorizers)}}, len(bench.items)
+                   **{f"rarity_{i}": one.idf_ for i, one in enumerate(vectorizers)}}, len(items)
 
 
 def _read(kind: str):

@@ -364,9 +364,13 @@ def use_part(content: Mapping) -> str:
         if value != default:
             command += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
     if settings["metric"] != "macro-f1":
-        command += ["--cost-of-error", "FILE"] if settings["metric"] == "cost" else ["--metric", settings["metric"]]
+        command += ["--cost-of-error", settings.get("cost_of_error") or "FILE"] if settings["metric"] == "cost" else ["--metric", settings["metric"]]
     if str(settings["model"]).startswith("openai:"):
-        command += ["--base-url", "URL"]
+        command += ["--base-url", settings.get("base_url") or "URL"]
+    if settings.get("ways"):
+        command += ["--ways", ",".join(settings["ways"])]
+    if settings.get("prices"):
+        command += ["--prices", settings["prices"]]
     return (f"{told}<p>Run it again; with the same DIR a comparison that was interrupted goes on where it was.</p>"
             f"<pre>{text(shlex.join([*command, '--out', 'DIR']))}</pre>")
 
