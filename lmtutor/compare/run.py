@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,7 +136,7 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
                                                    [(i.text, i.label) for i in task.pool]])).encode()).hexdigest()
     before = claim(folder, fingerprint) if folder else None
     say(f"{table.where}: {table.n_rows:,} rows, {len(table):,} different texts, {len(task.labels)} labels; {len(task.test):,} are asked about, up to {budgets[-1]:,} of {n_pool:,} labelled")
-    for note in table.notes:
+    for note in (*table.notes, *beforehand(bench, wanted, words, least)):
         say(f"  note: {note}")
     runtime.set_threads(runtime.free_threads())
     with small_products(), Partial(folder / "units.json", fingerprint) if folder else contextlib.nullcontext() as kept:
@@ -166,6 +168,23 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     if folder:
         report.save(folder)
     return report
+
+
+def beforehand(bench: OwnBench, ways: Sequence[str], words: int, least: float) -> list[str]:
+    """What can be known before anything is run: labels that hardly vary, texts that are cut, differences too small to be seen."""
+    asked, said = bench.task.test, []
+    name, most = Counter(item.label for item in asked).most_common(1)[0]
+    if most >= 0.9 * len(asked):
+        said.append(f"{100 * most / len(asked):.0f} % of the texts have the label {name!r}, so accuracy says little; macro-f1 does not reward saying it always")
+    cut = sum(len(item.text.split()) > words for item in asked)
+    if cut and set(ways) & set(plans.BY_MODEL):
+        said.append(f"a language model reads the first {words} words of a text (--words); {cut:,} of {len(asked):,} are longer")
+    if least and bench.own.metric.name != "cost":
+        needed = math.ceil(0.1 * (196 / least) ** 2 / 10) * 10
+        if needed > len(asked):
+            seen = 196 * math.sqrt(0.1 / len(asked))
+            said.append(f"where two ways answer a tenth of the texts differently, {len(asked):,} texts show a difference of {seen:.1f} points; one of {least:g} takes about {needed:,}")
+    return said
 
 
 @contextlib.contextmanager
