@@ -12,6 +12,8 @@ from lmtutor.measure.stats import Interval, bootstrap, seeds_then_items, wilson
 
 UNITS = {"macro-f1": "F1", "accuracy": "points", "average-precision": "AP", "cost": "cost"}  # of a difference
 
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -92,7 +94,7 @@ class Metric:
     def interval(self, values: np.ndarray, shared: float = 0.0) -> Interval:
         """Of (S, N) values: over draws and items; of one run over items."""
         unit = "%" if self.name == "accuracy" else self.unit
-        if not np.ptp(values):  # all right, say: as sure as so many answers alike make it
+        if np.ptp(values) < ROUNDING:  # all right, say: as sure as so many answers alike make it
             known = wilson(values.shape[1], values.shape[1])
             value, slack = float(values.flat[0]), 1 - known.low
             return replace(known, estimate=value, low=value - slack, high=value if self.name != "cost" else value + slack, unit=unit)
@@ -110,7 +112,7 @@ class Metric:
         if len(one) > 1 and len(other) > 1:  # a draw that one of them lacks is left out
             one, other = one[: len(other)], other[: len(one)]
         moved = one - other
-        if not np.ptp(moved) and len(moved.T) > 1:  # no answer differs: as sure as that is
+        if np.ptp(moved) < ROUNDING and len(moved.T) > 1:  # no answer differs: as sure as that is
             slack = 1 - wilson(moved.shape[1], moved.shape[1]).low
             value = float(moved.flat[0])
             return Interval(value, value - slack, value + slack, moved.shape[1], unit=self.unit, method="all are alike")
