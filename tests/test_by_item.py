@@ -72,6 +72,8 @@ def test_intervals_where_nothing_varies():
     assert found.estimate == 1 and 0.95 < found.low < 0.98 and found.high == 1
     third = Metric("macro-f1", 3).values(np.zeros((3, 150), int), np.arange(150) % 3)  # always the same answer: alike but for rounding
     assert Metric("macro-f1", 3).interval(third + np.linspace(0, 1e-16, 150)).estimate == pytest.approx(1 / 6)
+    turns = np.repeat(np.arange(3)[:, None], 150, axis=1)  # three draws that always answer another label each: alike in the mean
+    assert Metric("macro-f1", 3).interval(Metric("macro-f1", 3).values(turns, np.arange(150) % 3)).estimate == pytest.approx(1 / 6)
     apart = Metric("macro-f1", 2).difference(right, right)
     assert (apart.estimate, apart.low < -0.02, apart.high > 0.02) == (0, True, True)
 

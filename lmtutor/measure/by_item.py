@@ -94,9 +94,9 @@ class Metric:
     def interval(self, values: np.ndarray, shared: float = 0.0) -> Interval:
         """Of (S, N) values: over draws and items; of one run over items."""
         unit = "%" if self.name == "accuracy" else self.unit
-        if np.ptp(values) < ROUNDING:  # all right, say: as sure as so many answers alike make it
+        if alike(values):  # all right, say: as sure as so many answers alike make it
             known = wilson(values.shape[1], values.shape[1])
-            value, slack = float(values.flat[0]), 1 - known.low
+            value, slack = float(values.mean()), 1 - known.low
             return replace(known, estimate=value, low=value - slack, high=value if self.name != "cost" else value + slack, unit=unit)
         if len(values) > 1:
             found = seeds_then_items(values, shared=shared, unit=unit)
@@ -112,13 +112,18 @@ class Metric:
         if len(one) > 1 and len(other) > 1:  # a draw that one of them lacks is left out
             one, other = one[: len(other)], other[: len(one)]
         moved = one - other
-        if np.ptp(moved) < ROUNDING and len(moved.T) > 1:  # no answer differs: as sure as that is
+        if alike(moved) and len(moved.T) > 1:  # no answer differs: as sure as that is
             slack = 1 - wilson(moved.shape[1], moved.shape[1]).low
-            value = float(moved.flat[0])
+            value = float(moved.mean())
             return Interval(value, value - slack, value + slack, moved.shape[1], unit=self.unit, method="all are alike")
         if len(moved) == 1:
             return bootstrap(moved, 0, 2000, 0.95, self.unit, "paired bootstrap over items")
         return seeds_then_items(moved, shared=shared, unit=self.unit)
+
+
+def alike(values: np.ndarray) -> bool:
+    """Whether (S, N) values show no chance at all: neither their draws nor their items differ in the mean."""
+    return bool(np.ptp(values.mean(axis=0)) < ROUNDING and np.ptp(values.mean(axis=1)) < ROUNDING)
 
 
 def macro_f1(predicted: np.ndarray, truth: np.ndarray, n_labels: int) -> float:
