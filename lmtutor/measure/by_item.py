@@ -104,8 +104,12 @@ class Metric:
             return wilson(values[0])
         else:
             found = bootstrap(values, 0, 2000, 0.95, unit, "bootstrap over items")
-        limits = (-np.inf, np.inf) if self.name == "cost" else (0, 1)
-        return replace(found, low=float(np.clip(found.low, *limits)), high=float(np.clip(found.high, *limits)))
+        if self.name in ("accuracy", "cost") or not 0 < found.estimate < 1:
+            return found
+        square = ((found.high - found.low) / 2) ** 2  # as a share's, by Wilson's formula: see `stats.seeds_then_items`
+        rate = square / (found.estimate * (1 - found.estimate))
+        middle, half = (found.estimate + rate / 2) / (1 + rate), np.sqrt(square + rate**2 / 4) / (1 + rate)
+        return replace(found, low=float(max(0.0, middle - half)), high=float(min(1.0, middle + half)))
 
     def difference(self, one: np.ndarray, other: np.ndarray, shared: float = 0.0) -> Interval:
         """Of (S, N) values and others of the same items, and draws where both have several: one minus the other."""
