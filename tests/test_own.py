@@ -193,9 +193,9 @@ def test_a_way_that_was_cut_short_and_was_ahead_leaves_it_open(report):
     right = lambda p: (generator.random((3, 200)) < p).astype(float)  # noqa: E731
     values, told = {("words", 8): right(0.5), ("words", 32): right(0.9), ("encoder", 8): right(0.85)}, Recommendation("take", "words", None, ("best",))
     shared = dict.fromkeys(values, 0.0)
-    found = unsettled(told, values, {"words": 32, "encoder": 8}, metric, shared)
+    found = unsettled(told, values, {"words": 32, "encoder": 8}, metric, shared, 0.02)
     assert found.decision == "undecided" and found.way == "words" and "encoder was run with 8 labels at most, and there it is" in found.reasons[-1]
-    assert unsettled(told, values | {("encoder", 8): right(0.4)}, {"words": 32, "encoder": 8}, metric, shared) == told
+    assert unsettled(told, values | {("encoder", 8): right(0.4)}, {"words": 32, "encoder": 8}, metric, shared, 0.02) == told
 
 
 def test_a_model_whose_files_are_not_here_is_named_with_the_command_that_gets_it(monkeypatch, tmp_path):

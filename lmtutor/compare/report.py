@@ -160,7 +160,7 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
         candidates = [Candidate(way, values[way, n], n, price((way, n), queries), shared[way, n]) for way, n in most.items()]
         return recommend(candidates, metric, least=least)
 
-    told = unsettled(undominated(advice(), rows, most), values, most, metric, shared)
+    told = unsettled(undominated(advice(), rows, most), values, most, metric, shared, settings["least"] / 100)
     not_run = [{"way": way, "labels": None, "why": why, "seconds": None} for way, why in absent.items()]
     not_run += [{"way": group.way, "labels": group.n, "why": f"takes about {took:.0f} s more than --minutes leaves", "seconds": round(took, 1)} for group, took in left]
     content = {
@@ -201,15 +201,17 @@ def undominated(told: Recommendation, rows: Sequence[dict], most: Mapping[str, i
     return Recommendation(told.decision, other, told.labels_more, (*told.reasons, f"{other} costs no more than {told.way} and is clearly better, so it is taken."))
 
 
-def unsettled(told: Recommendation, values, most, metric, shared) -> Recommendation:
-    """Nothing is decided while a way that was run with fewer labels for want of time was clearly better with as many."""
+def unsettled(told: Recommendation, values, most, metric, shared, least: float) -> Recommendation:
+    """Nothing is decided while a way that was run with fewer labels for want of time was better with as many, and by more than the least
+    effect beyond doubt.
+    """
     if told.decision != "take":
         return told
     ahead = {}
     for way, n in most.items():
         if 0 < n < most[told.way] and (told.way, n) in values:
             apart = metric.difference(values[way, n], values[told.way, n], max(shared[way, n], shared[told.way, n]))
-            if apart.low > 0:
+            if apart.low > least:
                 ahead[way] = f"{way} was run with {n} labels at most, and there it is {metric.in_words(apart)}{metric.points} ahead of {told.way}: give it more --minutes."
     return Recommendation("undecided", told.way, None, (*told.reasons, *ahead.values())) if ahead else told
 
@@ -281,7 +283,7 @@ def would_change(told: Recommendation, advice, settings, not_run, most, metric) 
     said = []
     for least in sorted(LEASTS, key=lambda one: abs(math.log(one / max(settings["least"], 0.1)))):
         other = advice(least=least / 100)
-        if (other.decision, other.way) != (told.decision, told.way) and other.decision != "none":
+        if least != settings["least"] and (other.decision, other.way) != (told.decision, told.way) and other.decision != "none":
             what = f"take {other.way}" if other.decision == "take" else f"undecided, {other.way} until then"
             said.append(f"If differences below {metric.figure(least / 100)}{metric.points} did not matter: {what}.")
             break
