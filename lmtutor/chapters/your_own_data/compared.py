@@ -64,6 +64,6 @@ def report(name: str, *, least: float = 2.0, queries: int = 100_000) -> Report:
     settings = Settings("text", "label", None, tuple(labels), seeds, "macro-f1", least, model, "minilm", 60, None, queries, round(record.seconds / 60), 0)
     made = report_of(own, record.results["runs"], settings=asdict(settings), prices=Prices(), table=table, conflicts=conflicts,
                      n_pool=len(table) - len(own.task.dev) - len(own.task.test), absent={}, left=[], began=0.0)
-    made.content |= {"made": record.date, "machine": record.machine, "seconds": record.seconds, "peak_memory_mb": None}
+    made.content |= {"made": record.created, "machine": record.machine, "seconds": record.seconds, "peak_memory_mb": None}
     made.content["data"]["where"] = f"{name}.csv"
     return made
