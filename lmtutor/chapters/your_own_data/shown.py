@@ -12,7 +12,7 @@ from lmtutor.errors import ConfigError
 PARTS = {  # name -> (title, what makes it; it takes the content and a key for ids, which a page shares)
     "verdict": ("", lambda content, key: page.head(content)),
     "curve": ("More labels, better answers?", page.curve_part),
-    "table": ("The ways side by side", page.table_part),
+    "table": ("The ways side by side", lambda content, key: re.sub(r"<small>.*?</small>", "", page.table_part(content, key))),  # what a way is, the chapter says
     "costs": ("What it costs", page.price_part),
     "change": ("What would change this", lambda content, key: page.change_part(content)),
     "warnings": ("Know before you believe it", lambda content, key: page.warnings_part(content)),
