@@ -41,7 +41,12 @@ def questions(root, listed):
         text = page.read_text(encoding="utf-8")
         title, asked = re.match(r"# (.+)\n+\*\*(.+?)\*\*", text).groups()
         made.append(f"### [{title}]({page.name})\n\n{asked}\n")
-        made += [f"{int(number)}. [{question}](../notebooks/{chapter_path(root, number).name})" for number, question in CARD.findall(text)]
+        last = None
+        for number, question in CARD.findall(text):
+            if last is not None and int(number) != last + 1:
+                made.append("\n<!-- -->\n")  # a list counts on by itself: where a number is left out another one begins
+            made.append(f"{int(number)}. [{question}](../notebooks/{chapter_path(root, number).name})")
+            last = int(number)
         made.append("")
     yield "\n".join(made)
 

@@ -338,7 +338,8 @@ def rest_part(content: Mapping, key: str) -> str:
               "a million read again": "cached", "a million written": "written"}
     pairs = [(name, money(assumed[one], currency)) for name, one in priced.items()]
     for name, value in {**content["settings"], **content["machine"], "lmtutor": content["lmtutor"], "made": content["made"],
-                        "seconds in all": f"{content['seconds']:,.0f}", "memory at most": f"{content['peak_memory_mb']:,} MB"}.items():
+                        "seconds in all": f"{content['seconds']:,.0f}",
+                        "memory at most": f"{content['peak_memory_mb']:,} MB" if content["peak_memory_mb"] else None}.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else SPOKEN.get(str(value), value)
         pairs.append((text(name.replace("_", " ")), text(shown)))
     names = [(f"<bdi>{text(name)}</bdi>", f"{n:,}") for name, n in content["data"]["labels"].items()]

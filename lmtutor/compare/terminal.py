@@ -49,5 +49,6 @@ def as_text(content: Mapping, width: int = 110) -> str:
     for row in content["not_run"]:
         if row["labels"] is None:
             console.print(Text(f"not run: {row['way']}: {row['why']}"))
-    console.print(Text(f"{content['seconds']:.0f} seconds, {content['peak_memory_mb']:,} MB at most"))
+    memory = f", {content['peak_memory_mb']:,} MB at most" if content["peak_memory_mb"] else ""  # of a recorded one nobody measured it
+    console.print(Text(f"{content['seconds']:.0f} seconds{memory}"))
     return "".join(c if c.isprintable() or c == "\n" else " " for c in console.file.getvalue()).rstrip()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from lmtutor.compare.own import MORE_DRAWS, Own, OwnBench, own_ways, task_of
+import numpy as np
+
+from lmtutor.compare.own import MORE_DRAWS, Own, OwnBench, overlap, own_ways, task_of
 from lmtutor.compare.plan import Group, groups_of
 from lmtutor.compare.prices import Prices
-from lmtutor.compare.report import Report, report_of
+from lmtutor.compare.report import MOST_SHARED, Report, report_of
 from lmtutor.compare.run import Settings, run_cell
 from lmtutor.data import moods, tickets
 from lmtutor.data.tables import read_table
-from lmtutor.errors import ConfigError
+from lmtutor.errors import ConfigError, DataError
 from lmtutor.measure.by_item import Metric
+from lmtutor.measure.stats import Interval
 from lmtutor.models.llm import load_llm
 from lmtutor.records.recording import unit
 from lmtutor.records.store import load
@@ -64,6 +67,25 @@ def report(name: str, *, least: float = 2.0, queries: int = 100_000) -> Report:
     settings = Settings("text", "label", None, tuple(labels), seeds, "macro-f1", least, model, "minilm", 60, None, queries, round(record.seconds / 60), 0)
     made = report_of(own, record.results["runs"], settings=asdict(settings), prices=Prices(), table=table, conflicts=conflicts,
                      n_pool=len(table) - len(own.task.dev) - len(own.task.test), absent={}, left=[], began=0.0)
-    made.content |= {"made": record.date, "machine": record.machine, "seconds": record.seconds, "peak_memory_mb": None}
+    made.content |= {"made": record.created, "machine": record.machine, "seconds": record.seconds, "peak_memory_mb": None}
     made.content["data"]["where"] = f"{name}.csv"
     return made
+
+
+def difference(name: str, one: tuple[str, int], other: tuple[str, int]) -> Interval:
+    """One (way, labels) minus another of a recorded comparison: text by text, and draw by draw of the labels where both draw.
+
+    Raises
+    ------
+    DataError    one of them was not run
+    """
+    record = load(f"your_own_data/{name}")
+    own, *_ = prepared(record.config["data"], record.config["labels"], len(record.seeds), record.config["model"])
+    values, shared = [], []
+    for way, n in (one, other):
+        told = [run["predicted"] for run in record.results["runs"] if (run["way"], run["n"]) == (way, n)]
+        if not told:
+            raise DataError(f"{name} has no {way} with {n} labels; choose from {', '.join(dict.fromkeys(run['way'] for run in record.results['runs']))}")
+        values.append(own.metric.values(np.array(told), own.task.truth))
+        shared.append(min(MOST_SHARED, overlap(own.draws[: len(told)], n)))
+    return replace(own.metric.difference(*values, max(shared)), unit="points")
