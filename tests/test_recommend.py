@@ -34,7 +34,7 @@ def test_the_best_is_taken_where_all_that_costs_less_is_clearly_worse():
 
 
 def test_few_items_leave_it_open_and_say_how_many_more():
-    told = recommend(candidates(60, majority=0.3, words=0.80, lora=0.88), RIGHT, least=0.02)
+    told = recommend(candidates(60, draws=9, majority=0.3, words=0.80, lora=0.88), RIGHT, least=0.02)
     assert told.decision == "undecided" and told.way == "lora" and told.labels_more > 30
     assert any(reason.startswith("Whether words, which costs less, would do is open") for reason in told.reasons)
 

@@ -70,10 +70,12 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
         first = open_ones[0]
         reasons.append(f"Whether {first.name}, which costs less, would do is open: it is {metric.in_words(short[first.name])} behind. "
                        f"If {metric.figure(short[first.name].high)} points would not matter, take it.")
-    more = _items_more([short[one.name] for one in open_ones], least)
+    by_items = [metric.difference(best.values.mean(axis=0, keepdims=True), one.values.mean(axis=0, keepdims=True)) for one in open_ones]
+    more = _items_more([short[one.name] for one in open_ones], by_items, least)
     if open_ones and taken is best:
         if more is None:
-            reasons.append("No number of items that one would label decides that: they are about as good.")
+            reasons.append("More texts to ask about would not decide that: the draws of labels differ, or they are about as good. More draws "
+                           "(--seeds) may.")
         return Recommendation("undecided", best.name, more, tuple(reasons))
     clear = [one.name for one in before if one not in open_ones]
     if clear:
@@ -81,11 +83,19 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     return Recommendation("take", taken.name, more, tuple(reasons))
 
 
-def _items_more(intervals: Sequence[Interval], least: float) -> int | None:
-    """Test items besides, until the first of these intervals would no longer hold `least`: its half-width falls as 1 / sqrt(N)."""
+def _items_more(intervals: Sequence[Interval], by_items: Sequence[Interval], least: float) -> int | None:
+    """Test items besides, until none of these intervals would hold `least` any more; None where that takes too many, or where it is not
+    the items that make them wide.
+
+    Parameters
+    ----------
+    by_items : the same differences with their intervals over items alone, whose half-width falls as 1 / sqrt(N); the rest stays
+    """
     needed = []
-    for interval in intervals:
-        distance, half = abs(interval.estimate - least), (interval.high - interval.low) / 2
-        if distance and (half / distance) ** 2 <= TIMES_MORE:
-            needed.append(interval.n * ((half / distance) ** 2 - 1))
-    return max(1, math.ceil(min(needed) / 10) * 10) if needed else None
+    for interval, part in zip(intervals, by_items, strict=True):
+        whole, items = ((one.high - one.low) / 2 for one in (interval, part))
+        room = (interval.estimate - least) ** 2 - max(0.0, whole**2 - items**2)
+        if room <= 0 or items**2 / room > TIMES_MORE:
+            return None
+        needed.append(interval.n * (items**2 / room - 1))
+    return max(10, math.ceil(max(needed) / 10) * 10) if needed else None

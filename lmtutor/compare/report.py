@@ -230,11 +230,11 @@ def more_labels(values, most, told: Recommendation, metric) -> list[dict]:
 
 def even(values, most, bills, metric, shared) -> list[dict]:
     """Of ways that can't be told apart: from how many queries on the one that takes longer to train is the cheaper one."""
-    rows, ways = [], [way for way in most if way != "majority" and not way.startswith("endpoint")]
+    rows, ways = [], [way for way in most if way != "majority" and not way.startswith("endpoint") and not way.endswith("raw")]
     for one in ways:
         for other in ways:
             a, b = bills[one, most[one]], bills[other, most[other]]
-            if a.train_seconds > b.train_seconds and a.query_ms < b.query_ms:
+            if a.train_seconds > b.train_seconds and 1.5 * a.query_ms < b.query_ms:
                 apart = metric.difference(values[one, most[one]], values[other, most[other]], max(shared[one, most[one]], shared[other, most[other]]))
                 queries = break_even(a, b, "seconds")
                 if apart.low <= 0 <= apart.high and math.isfinite(queries):
