@@ -34,9 +34,21 @@ def test_the_best_is_taken_where_all_that_costs_less_is_clearly_worse():
 
 
 def test_few_items_leave_it_open_and_say_how_many_more():
-    told = recommend(candidates(60, draws=9, majority=0.3, words=0.80, lora=0.88), RIGHT, least=0.02)
-    assert told.decision == "undecided" and told.way == "lora" and told.labels_more > 30
+    """Of 40 texts one way has 3 right that the other has not: 7.5 points behind, give or take as much."""
+    right = np.ones((1, 40))
+    less = right.copy()
+    less[0, :3] = 0
+    ways = [Candidate("majority", np.zeros((1, 40)), 32, 0.0), Candidate("words", less, 32, 1.0), Candidate("lora", right, 32, 2.0)]
+    told = recommend(ways, RIGHT, least=0.02)
+    assert (told.decision, told.way) == ("undecided", "lora") and 5 <= told.labels_more <= 60
     assert any(reason.startswith("Whether words, which costs less, would do is open") for reason in told.reasons)
+    more = [Candidate(one.name, np.tile(one.values, 4), 32, one.price) for one in ways]  # as many as was said, and some
+    assert recommend(more, RIGHT, least=0.02).decision == "take"
+
+
+def test_more_items_are_not_asked_for_where_the_draws_differ():
+    told = recommend(candidates(60, majority=0.3, words=0.80, lora=0.88), RIGHT, least=0.02)
+    assert told.decision == "undecided" and told.labels_more is None and "More draws (--seeds) may." in told.reasons[-1]
 
 
 def test_nothing_that_beats_the_commonest_label_is_nothing():
