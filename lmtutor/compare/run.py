@@ -35,7 +35,7 @@ from lmtutor.records.recording import Partial, cluster
 NAMES = ("majority", "words", "vectors", "encoder", "label-names", "zero-shot", "few-shot", "probe", "lora", "endpoint")  # a reader's
 NEEDS = {"minilm": ("vectors", "encoder", "label-names"), "smollm2": ("zero-shot", "few-shot", "probe", "lora")}
 BUDGETS = (8, 32, 128, 512)
-OVER = 1.1  # times the minutes, after which the cell under way is the last
+OVER = 1.1  # times the minutes, beyond which no cell may reach
 
 
 @dataclass
@@ -333,9 +333,10 @@ def run_here(bench: OwnBench, order, left, speeds, kept: Partial | None, began: 
         if group.way.startswith("few-shot") and group.way != "few-shot, nearest" and not fits(bench, own_ways(tuple(bench.wordings))[group.way], group.n, group.draws):
             say(f"  {group.title}: not run, the prompt is longer than the model reads")
             continue
-        start, cut = time.perf_counter(), False
+        start, cut, one = time.perf_counter(), False, own / len(group.draws)
         for draw in group.draws:
-            if time.perf_counter() - began > OVER * seconds - plans.SLACK and group.way != "majority":
+            begin = time.perf_counter()
+            if begin + one - began > OVER * seconds - plans.SLACK and group.way != "majority":
                 cut = True
                 break
             key = cell(group, draw)
@@ -345,6 +346,7 @@ def run_here(bench: OwnBench, order, left, speeds, kept: Partial | None, began: 
                     units[key] = result
                 else:
                     kept.keep(key, result, {})
+            one = max(one, time.perf_counter() - begin)  # so long the next one may take, too
             bar.update()
         took = time.perf_counter() - start
         if cut:
