@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lmtutor.compare.prices import Prices
 from lmtutor.data.tasks import urgency_task
 from lmtutor.measure import stats
 from lmtutor.records.store import load
@@ -43,7 +44,7 @@ BESIDE = {"topics": ("bbc", 900), "tone": ("reviews", 479)}  # chapter 09 asked 
 METRICS = ("accuracy", "balanced")
 TENTH, LEAST = 0.1, 10  # a saving counts from this share of a bill and these dollars on
 SHOWN, ANSWER = 32, 5  # examples that a prompt holds, tokens of an answer
-PRICES = {"machine": 0.1, "read": 0.1, "cached": 0.01, "written": 0.5}  # $ an hour of two cores, a guess; a million tokens, September 2026
+PRICES = {"machine": Prices.machine_hour, "read": Prices.read, "cached": Prices.cached, "written": Prices.written}  # $ an hour of two cores, a guess; a million tokens, September 2026
 STEPS = {  # what the sliders stop at
     "labels": [0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024],
     "label_price": [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],

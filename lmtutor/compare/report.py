@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import json
 import math
 import os
 import time
@@ -340,16 +339,3 @@ def items_needed(values, most, metric, least: float) -> int | None:
         return None
     found: Interval = metric.difference(values[ways[0], most[ways[0]]], values[ways[1], most[ways[1]]])
     return math.ceil(found.n * ((found.high - found.low) / 2 / least) ** 2 / 10) * 10
-
-
-def load_report(folder: str | Path) -> Report:
-    """A report that was saved.
-
-    Raises
-    ------
-    AssetError    there is none
-    """
-    try:
-        return Report(json.loads((Path(folder) / "report.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise AssetError(f"{folder} holds no report ({error}); give a folder that `lmtutor compare --out` wrote") from None
