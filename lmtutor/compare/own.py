@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -76,7 +76,6 @@ class Own:
     model: str
     encoder: str
     endpoint: Endpoint | None = None
-    key: str = field(default="", compare=False)
 
 
 def task_of(table: Table, *, seed: int, text: str, label: str, most: int, draws: int, words: int = WORDS_READ,
