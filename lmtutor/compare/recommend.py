@@ -13,6 +13,7 @@ from lmtutor.measure.by_item import Metric
 from lmtutor.measure.stats import Interval
 
 TIMES_MORE = 20  # what would take more than so many times the items that were asked is not worth waiting for
+MOST_NAMED = 3   # ways in one sentence
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,16 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     open_ones = [one for one in before if short[one.name].low <= least]
     if taken is not best:
         reasons.append(f"{taken.name} costs less and is at most {metric.figure(least)}{metric.points} behind: {metric.in_words(short[taken.name])}.")
+    by_gap = sorted(open_ones, key=lambda one: short[one.name].estimate)
+    for said, some in (("It costs less and may do: ", [one for one in by_gap if short[one.name].estimate <= least]),
+                       ("It costs less and is probably too far behind, but that is not sure: ", [one for one in by_gap if short[one.name].estimate > least])):
+        if some:
+            gaps = "; ".join(f"{one.name}, {metric.in_words(short[one.name])} behind" for one in some[:MOST_NAMED])
+            reasons.append((said if len(some) == 1 else said.replace("It costs", "They cost").replace("is probably", "are probably")) + gaps + ".")
     if open_ones:
-        first = open_ones[0]
-        reasons.append(f"Whether {first.name}, which costs less, would do is open: it is {metric.in_words(short[first.name])} behind. "
-                       f"If {metric.figure(short[first.name].high)} points would not matter, take it.")
+        nearest = min(open_ones, key=lambda one: short[one.name].high)
+        if 2 * short[nearest.name].high < above.estimate:  # of what the best way gains over the commonest label the smaller part
+            reasons.append(f"If {metric.figure(short[nearest.name].high)}{metric.points} would not matter, take {nearest.name}.")
     by_items = [metric.difference(best.values.mean(axis=0, keepdims=True), one.values.mean(axis=0, keepdims=True)) for one in open_ones]
     more = _items_more([short[one.name] for one in open_ones], by_items, least)
     if open_ones and taken is best:

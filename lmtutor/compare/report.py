@@ -169,7 +169,7 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
         "ways": rows, "not_run": not_run, "more_labels": more_labels(values, most, told, metric), "break_even": even(values, most, bills, metric, shared),
         "look_at": look_at(own, cells, most, told.way), "confused": confused(own, cells, most, told.way),
         "recommendation": {"decision": told.decision, "way": told.way, "labels": most.get(told.way), "labels_more": told.labels_more, "reasons": list(told.reasons),
-                           "would_change": would_change(told, advice, settings, not_run, most, metric)},
+                           "would_change": would_change(told, advice, settings, not_run, most, metric, values, shared)},
     }
     content["warnings"] = warnings(own, table, conflicts, content, values, most, metric, settings, shared)
     content["seconds"], content["peak_memory_mb"] = round(time.perf_counter() - began, 1), round(runtime.peak_memory_mb())
@@ -277,8 +277,10 @@ def confused(own: Own, cells, most, way: str | None) -> list[dict]:
     return [{"label": names[t], "answered": names[p], "texts": round(n / len(runs), 1), "of": asked[t]} for (t, p), n in counts.most_common(8)]
 
 
-def would_change(told: Recommendation, advice, settings, not_run, most, metric) -> list[str]:
-    """What else would have been said, under another least effect or with other numbers of queries; and what was not looked at."""
+def would_change(told: Recommendation, advice, settings, not_run, most, metric, values, shared) -> list[str]:
+    """What else would have been said, under another least effect or with other numbers of queries; ways that were better with fewer
+    labels, as each is judged with its most; and what was not looked at.
+    """
     said = []
     for least in sorted(LEASTS, key=lambda one: abs(math.log(one / max(settings["least"], 0.1)))):
         other = advice(least=least / 100)
@@ -292,6 +294,13 @@ def would_change(told: Recommendation, advice, settings, not_run, most, metric) 
         if other.way != told.way and other.decision == "take":
             said.append(f"With {queries:,} queries rather than {settings['queries']:,}: take {other.way}.")
             break
+    for way, n in most.items():
+        before = [(one, at) for one, at in values if one == way and 0 < at < n]
+        best = max(before, key=lambda key: values[key].mean(), default=None)
+        if best and not way.endswith("raw") and way != "majority":
+            apart = metric.difference(values[best], values[way, n], max(shared[best], shared[way, n]))
+            if apart.estimate > settings["least"] / 100:
+                said.append(f"{way} was better with {best[1]} labels than with {n}, by {metric.in_words(apart)}{metric.points}.")
     fewer = [way for way, n in most.items() if 0 < n < max(most.values())]
     if fewer:
         said.append(f"Run with fewer labels than the others, so it may have more to give: {', '.join(f'{way} ({most[way]})' for way in fewer)}.")
@@ -326,7 +335,7 @@ def warnings(own: Own, table: Table, conflicts, content: dict, values, most, met
         said.append({"kind": "overlap", "text": f"with {max(most.values()):,} labels the draws share {100 * part:.0f} % of them, as the table has no more: their intervals are wide for that", "examples": []})
     needed = items_needed(values, most, metric, settings["least"] / 100)
     if needed and needed > len(own.task.test):
-        there = content["data"]["texts"] // 3
+        there = max(content["data"]["texts"] // 3, len(own.task.test))
         where = f"--asked {needed}" if needed <= there else f"your table allows {there:,}"
         said.append({"kind": "few", "text": f"{len(own.task.test)} texts are asked, and to tell the two best ways apart by {metric.figure(settings['least'] / 100)}{metric.points} takes about {needed:,} ({where})", "examples": []})
     return said
