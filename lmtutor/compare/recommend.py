@@ -68,11 +68,10 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     if taken is not best:
         reasons.append(f"{taken.name} costs less and is at most {metric.figure(least)}{metric.points} behind: {metric.in_words(short[taken.name])}.")
     by_gap = sorted(open_ones, key=lambda one: short[one.name].estimate)
-    for said, some in (("It costs less and may do: ", [one for one in by_gap if short[one.name].estimate <= least]),
-                       ("It costs less and is probably too far behind, but that is not sure: ", [one for one in by_gap if short[one.name].estimate > least])):
+    for said, some in ((f"cheaper, and not told apart from {best.name}", [one for one in by_gap if short[one.name].low <= 0]),
+                       (f"cheaper, and behind, but perhaps by less than {metric.figure(least)}{metric.points}", [one for one in by_gap if short[one.name].low > 0])):
         if some:
-            gaps = "; ".join(f"{one.name}, {metric.in_words(short[one.name])} behind" for one in some[:MOST_NAMED])
-            reasons.append((said if len(some) == 1 else said.replace("It costs", "They cost").replace("is probably", "are probably")) + gaps + ".")
+            reasons.append(f"{said[:1].upper()}{said[1:]}: " + "; ".join(f"{one.name}, {metric.in_words(short[one.name])} behind" for one in some[:MOST_NAMED]) + ".")
     if open_ones:
         nearest = min(open_ones, key=lambda one: short[one.name].high)
         if 2 * short[nearest.name].high < above.estimate:  # of what the best way gains over the commonest label the smaller part

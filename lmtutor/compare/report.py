@@ -228,8 +228,12 @@ def more_labels(values, most, told: Recommendation, metric) -> list[dict]:
 
 
 def even(values, most, bills, metric, shared) -> list[dict]:
-    """Of ways that can't be told apart: from how many queries on the one that takes longer to train is the cheaper one."""
-    rows, ways = [], [way for way in most if way != "majority" and not way.startswith("endpoint") and not way.endswith("raw")]
+    """Of ways that can't be told apart, neither from each other nor from the best: from how many queries on the one that takes longer to
+    train is the cheaper one.
+    """
+    best = max(most, key=lambda way: values[way, most[way]].mean())
+    near = [way for way in most if metric.difference(values[best, most[best]], values[way, most[way]], max(shared[best, most[best]], shared[way, most[way]])).low <= 0]
+    rows, ways = [], [way for way in near if way != "majority" and not way.startswith("endpoint") and not way.endswith("raw")]
     for one in ways:
         for other in ways:
             a, b = bills[one, most[one]], bills[other, most[other]]
@@ -278,8 +282,8 @@ def confused(own: Own, cells, most, way: str | None) -> list[dict]:
 
 
 def would_change(told: Recommendation, advice, settings, not_run, most, metric, values, shared) -> list[str]:
-    """What else would have been said, under another least effect or with other numbers of queries; ways that were better with fewer
-    labels, as each is judged with its most; and what was not looked at.
+    """What else would have been said, under another least effect or with other numbers of queries; ways that were no worse with
+    fewer labels, as each is judged with its most; and what was not looked at.
     """
     said = []
     for least in sorted(LEASTS, key=lambda one: abs(math.log(one / max(settings["least"], 0.1)))):
@@ -299,8 +303,8 @@ def would_change(told: Recommendation, advice, settings, not_run, most, metric, 
         best = max(before, key=lambda key: values[key].mean(), default=None)
         if best and not way.endswith("raw") and way != "majority":
             apart = metric.difference(values[best], values[way, n], max(shared[best], shared[way, n]))
-            if apart.estimate > settings["least"] / 100:
-                said.append(f"{way} was better with {best[1]} labels than with {n}, by {metric.in_words(apart)}{metric.points}.")
+            if apart.estimate >= 0:
+                said.append(f"{way} was no worse with {best[1]} labels than with {n}: {metric.in_words(apart)}{metric.points} ahead.")
     fewer = [way for way, n in most.items() if 0 < n < max(most.values())]
     if fewer:
         said.append(f"Run with fewer labels than the others, so it may have more to give: {', '.join(f'{way} ({most[way]})' for way in fewer)}.")

@@ -72,6 +72,13 @@ def report(name: str, *, least: float = 2.0, queries: int = 100_000) -> Report:
     return made
 
 
+def each(name: str, way: str, n: int) -> list[float]:
+    """The metric of each draw of n labels, from 0 to 1."""
+    record = load(f"your_own_data/{name}")
+    own, *_ = prepared(record.config["data"], record.config["labels"], len(record.seeds), record.config["model"])
+    return [float(own.metric.values(np.array(run["predicted"]), own.task.truth).mean()) for run in record.results["runs"] if (run["way"], run["n"]) == (way, n)]
+
+
 def difference(name: str, one: tuple[str, int], other: tuple[str, int]) -> Interval:
     """One (way, labels) minus another of a recorded comparison: text by text, and draw by draw of the labels where both draw.
 
