@@ -41,6 +41,7 @@ def test_few_items_leave_it_open_and_say_how_many_more():
     ways = [Candidate("majority", np.zeros((1, 40)), 32, 0.0), Candidate("words", less, 32, 1.0), Candidate("lora", right, 32, 2.0)]
     told = recommend(ways, RIGHT, least=0.02)
     assert (told.decision, told.way) == ("undecided", "lora") and 40 <= told.labels_more <= 120
+    assert told.open == ("words",)
     assert any(reason.startswith("Cheaper, and not told apart from lora: words, 7.5 (") for reason in told.reasons)
     more = [Candidate(one.name, np.tile(one.values, 4), 32, one.price) for one in ways]  # as many as was said, and some
     assert recommend(more, RIGHT, least=0.02).decision == "take"

@@ -141,8 +141,8 @@ def fetch(
 )
 def compare(
     data: Annotated[Path, typer.Argument(help="A table of texts with labels: CSV, TSV, JSON lines, Parquet, or a folder of `datasets`.")],
-    text: Annotated[str, typer.Option(help="The column with the texts.")],
-    label: Annotated[str, typer.Option(help="The column with the labels.")],
+    text: Annotated[str, typer.Option(help="The column with the texts.")] = "text",
+    label: Annotated[str, typer.Option(help="The column with the labels.")] = "label",
     group: Annotated[str | None, typer.Option(help="A column whose rows of one value stay together: a customer, a thread.")] = None,
     labels: Annotated[str, typer.Option(help="How many labels to learn from.")] = "8,32,128,512",
     minutes: Annotated[float, typer.Option(help="Time to spend; what does not fit is left out and named.")] = 10.0,
@@ -185,7 +185,7 @@ def compare(
             data, text=text, label=label, group=group, labels=_numbers(labels), minutes=minutes, seeds=seeds, metric=metric,
             cost_of_error=cost_of_error, model=model, encoder=encoder, ways=ways and [name.strip() for name in ways.split(",") if name.strip()],
             least=least, out=out, asked=asked, words=words, queries=queries, prices=prices, base_url=base_url, yes=yes,
-            scheduler=scheduler, seed=seed,
+            scheduler=scheduler, seed=seed, say=lambda line: print(line, file=sys.stderr),
         )  # fmt: skip
     print(report)
     print(f"\nthe report: {out / 'report.html'}" + (f"; use it: lmtutor predict {out} < texts" if report.content.get("kept") else ""))

@@ -310,8 +310,8 @@ def leaders(content: Mapping) -> str:
     if len(budgets) == 1:
         return f"{start}."
     if first["name"] == last["name"]:
-        both = " and ".join(dict.fromkeys(points(row["estimate"], metric) for row in (first, last)))
-        return f"{given(budgets[0]).capitalize()} as with {budgets[-1]:,} {who(last, budgets[-1])} is highest: {both}."
+        low, high = (points(row["estimate"], metric) for row in (first, last))
+        return f"{who(last, budgets[-1]).capitalize()} is highest, {given(budgets[0])} ({low}) and {given(budgets[-1])} ({high})."
     return f"{start}; with {budgets[-1]:,} it is {who(last, budgets[-1]).rstrip(',')}, at {points(last['estimate'], metric)}."
 
 

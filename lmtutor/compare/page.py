@@ -115,8 +115,8 @@ def verdict(content: Mapping) -> str:
         return "None of these is good enough"
     if told["decision"] == "take":
         return f"Take {told['way']}"
-    more = f", or label about {told['labels_more']:,} more texts" if told["labels_more"] else ""
-    return f"Undecided: take {told['way']} until then{more}"
+    more = f"; label about {told['labels_more']:,} more texts" if told["labels_more"] else ""
+    return f"Undecided: {told['way']} is highest" + (f", {told['open'][0]} may do" if told.get("open") else "") + more
 
 
 # The page's parts -----------------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def head(content: Mapping) -> str:
         does = f"answers at a mean cost of {level(row | {'estimate': -row['estimate'], 'low': -row['high'], 'high': -row['low']})}"
     found = f"{'It' if taken else f'The best of them, {way(one)},'} {does} on {row['items']:,} texts that it had not seen, {learned}."
     facts = [(METRICS[metric][0], points(row["estimate"], metric) + unit, f"{band(row, metric)[1:-1]}, 95\u00a0% interval"),
-             ("to train it", seconds(row["train_seconds"]), given(row["labels"])),
+             ("to prepare it", seconds(row["train_seconds"]), given(row["labels"])),
              ("one answer", f"{ms(row['query_ms'])} ms", "at its address" if one.startswith("endpoint") else "on this machine"),
              ("1,000 answers", price, f"at prices of {date}")]
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}<span>{about}</span></dd></div>" for name, value, about in facts)
@@ -251,11 +251,11 @@ def price_part(content: Mapping, key: str) -> str:
     cheap = min(rows, key=lambda row: row["price_per_1000"])
     row = next((row for row in rows if row["name"] == told["way"]), max(rows, key=lambda row: row["estimate"]))
 
-    def at(row):
+    def at(row, joined=""):
         price = unescape(money(row["price_per_1000"], content["prices"]["currency"]))
-        return f"{row['name']} reaches {points(row['estimate'], metric)} at {price}"
+        return f"{row['name']}{joined} reaches {points(row['estimate'], metric)} at {price}"
 
-    finding = f"For a thousand answers {at(row)}" + ("; nothing drawn is cheaper." if row is cheap else f"; the cheapest, {at(cheap)}.")
+    finding = f"For a thousand answers {at(row)}; " + ("nothing drawn is cheaper." if row is cheap else f"the cheapest is {at(cheap, ', which')}.")
     caption = ["Up is better, left is cheaper, on a log axis. The bars are 95 % intervals."]
     free = [one["name"] for one in drawn(content, 12) if one["price_per_1000"] <= 0]
     if free:
@@ -275,7 +275,7 @@ def change_part(content: Mapping) -> str:
                      f"What more labels would bring {way(told['way'])} cannot be told: that takes three numbers of labels or more.")
     for row in content["break_even"]:
         asks, trains = text(row["cheaper_to_ask"]), text(row["cheaper_to_train"])
-        lines.append(f"{asks} takes longer to train than {trains}, and answers faster: it pays from {row['queries']:,} queries on.")
+        lines.append(f"{asks} takes longer to train than {trains}, and answers faster: from {row['queries']:,} queries on it has taken less time.")
     return bullets(lines + [text(one) for one in told["would_change"]])
 
 

@@ -33,6 +33,7 @@ class Recommendation:
     way: str | None              # which; of "undecided" the one to take until then
     labels_more: int | None      # test items to label besides, about, until it is decided
     reasons: tuple[str, ...]     # in plain words
+    open: tuple[str, ...] = ()   # of "undecided" the cheaper ways that may do, the nearest first
 
 
 def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float = 0.02, baseline: str = "majority") -> Recommendation:
@@ -75,14 +76,15 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     if open_ones:
         nearest = min(open_ones, key=lambda one: short[one.name].high)
         if 2 * short[nearest.name].high < above.estimate:  # of what the best way gains over the commonest label the smaller part
-            reasons.append(f"If {metric.figure(short[nearest.name].high)}{metric.points} would not matter, take {nearest.name}.")
+            gap = short[nearest.name]
+            reasons.append(f"{nearest.name} would lose {metric.figure(gap.estimate)} at a guess and {metric.figure(gap.high)} at worst: take it if that would not matter.")
     by_items = [metric.difference(best.values.mean(axis=0, keepdims=True), one.values.mean(axis=0, keepdims=True)) for one in open_ones]
     more = _items_more([short[one.name] for one in open_ones], by_items, least)
     if open_ones and taken is best:
         if more is None:
             reasons.append("More texts to ask about would not decide that: the draws of labels differ, or they are about as good. More draws "
                            "(--seeds) may.")
-        return Recommendation("undecided", best.name, more, tuple(reasons))
+        return Recommendation("undecided", best.name, more, tuple(reasons), tuple(one.name for one in by_gap))
     clear = [one.name for one in before if one not in open_ones]
     if clear:
         reasons.append(f"Cheaper, and clearly more than {metric.figure(least)}{metric.points} behind: {', '.join(clear)}.")

@@ -10,7 +10,8 @@
   `settings.queries` queries, training spread over them, without the labels
 * `not_run`: `{way, labels, why, seconds}`; `more_labels`: `{name, labels, more, gain, low, high}`; `break_even`: `{cheaper_to_train, cheaper_to_ask, queries}`
 * `look_at`: `{text, label, answers, kind}`, with `kind` "label?" or "error"
-* `recommendation`: `{decision: take | undecided | none, way, labels, labels_more, reasons, would_change}`
+* `recommendation`: `{decision: take | undecided | none, way, labels, labels_more, open, reasons, would_change}`; `open` are the cheaper ways
+  that may do
 """
 
 from __future__ import annotations
@@ -168,7 +169,8 @@ def report_of(own: Own, runs: Sequence[dict], *, settings: dict, prices: Prices,
         "data": {"where": table.where, "rows": table.n_rows, "texts": len(table), "asked": len(truth), "pool": n_pool, "labels": dict(Counter(table.labels).most_common())},
         "ways": rows, "not_run": not_run, "more_labels": more_labels(values, most, told, metric), "break_even": even(values, most, bills, metric, shared),
         "look_at": look_at(own, cells, most, told.way), "confused": confused(own, cells, most, told.way),
-        "recommendation": {"decision": told.decision, "way": told.way, "labels": most.get(told.way), "labels_more": told.labels_more, "reasons": list(told.reasons),
+        "recommendation": {"decision": told.decision, "way": told.way, "labels": most.get(told.way), "labels_more": told.labels_more, "open": list(told.open),
+                           "reasons": list(told.reasons),
                            "would_change": would_change(told, advice, settings, not_run, most, metric, values, shared)},
     }
     content["warnings"] = warnings(own, table, conflicts, content, values, most, metric, settings, shared)

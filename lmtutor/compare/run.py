@@ -91,7 +91,7 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     yes : whether texts may be sent to another machine
     scheduler : address of a Dask scheduler, whose workers then run the cells
     seed : draws the rows of a long table, the split, and the labels
-    say : is told what is going on, a line at a time; default: printed on stderr
+    say : is told what is going on, a line at a time; default: printed on stderr where somebody watches
 
     Raises
     ------
@@ -100,7 +100,7 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     AssetError     an endpoint that can't be asked
     """
     began = time.perf_counter()
-    say = say or (lambda line: print(line, file=sys.stderr))
+    say = say or (lambda line: None if runtime.quiet() else print(line, file=sys.stderr))
     given = list(dict.fromkeys(ways or ()))
     if unknown := [name for name in given if name not in NAMES]:
         raise ConfigError(f"no way is called {unknown[0]!r}; choose from {', '.join(NAMES)}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-DECISIONS = {"take": "Take", "undecided": "Undecided; until then take", "none": "None of these is good enough"}
-
 
 def as_text(content: Mapping, width: int = 110) -> str:
     """The recommendation first, then the table, then what to know."""
@@ -15,12 +13,13 @@ def as_text(content: Mapping, width: int = 110) -> str:
     from rich.table import Table
     from rich.text import Text
 
+    from lmtutor.compare.page import verdict
+
     told, settings = content["recommendation"], content["settings"]
     cost = settings["metric"] == "cost"
     figure = (lambda value: f"{value:.3g}") if cost else (lambda value: f"{100 * value:.0f}")
     console = Console(file=StringIO(), width=width, highlight=False)
-    head = DECISIONS[told["decision"]] + (f" {told['way']}" if told["way"] else "")
-    console.print(Text(head + (f", or label about {told['labels_more']:,} more" if told["labels_more"] and told["decision"] == "undecided" else ""), "bold"))
+    console.print(Text(verdict(content), "bold"))
     for reason in told["reasons"]:
         console.print(Text(f"  {reason}"))
     console.print()
@@ -41,7 +40,7 @@ def as_text(content: Mapping, width: int = 110) -> str:
         if row["name"] == told["way"]:
             console.print(Text(f"{row['more']:,} more labels should bring {row['name']} {figure(row['gain']) if cost else format(100 * row['gain'], '.1f')} more [{figure(row['low']) if cost else format(100 * row['low'], '.1f')}, {figure(row['high']) if cost else format(100 * row['high'], '.1f')}]"))
     for row in content["break_even"][:3]:
-        console.print(Text(f"{row['cheaper_to_ask']} takes longer to train than {row['cheaper_to_train']} and pays from {row['queries']:,} queries on"))
+        console.print(Text(f"{row['cheaper_to_ask']} takes longer to train than {row['cheaper_to_train']}, and from {row['queries']:,} queries on it has taken less time"))
     for line in told["would_change"]:
         console.print(Text(line))
     for warning in content["warnings"]:

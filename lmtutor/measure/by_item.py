@@ -48,7 +48,7 @@ class Metric:
     @property
     def points(self) -> str:
         """What a difference counts."""
-        return "" if self.name == "cost" else f" points of {self.name}"
+        return "" if self.name == "cost" else " points of " + self.name.replace("f1", "F1")
 
     def figure(self, value: float) -> str:
         """A level or a difference as people read it: in hundredths; a cost as it is."""
