@@ -77,3 +77,11 @@ def test_what_is_taken_is_within_the_least_effect_nearly_always():
 def test_without_a_baseline():
     with pytest.raises(ConfigError, match="there is no way 'majority' among words"):
         recommend(candidates(10, words=0.5), RIGHT)
+
+
+def test_of_ways_that_cost_alike_the_better_one_is_taken():
+    """Microseconds don't decide: prices come from timings."""
+    ways = candidates(60, majority=0.3, words=0.80, lora=0.88)
+    alike = [Candidate(one.name, one.values, one.labels, {"majority": 0.0, "words": 1.0, "lora": 1.5}[one.name]) for one in ways]
+    assert recommend(alike, RIGHT, least=0.02).decision == "take" and recommend(alike, RIGHT, least=0.02).way == "lora"
+    assert recommend(ways, RIGHT, least=0.02).decision == "undecided", "where one costs twice as much it is open"

@@ -14,6 +14,7 @@ from lmtutor.measure.stats import Interval
 
 TIMES_MORE = 20  # what would take more than so many times the items that were asked is not worth waiting for
 MOST_NAMED = 3   # ways in one sentence
+ALIKE = 2.0      # prices that differ by a smaller factor are alike: they come from timings
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Recommendation:
 
 
 def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float = 0.02, baseline: str = "majority") -> Recommendation:
-    """Take the cheapest way whose distance to the best is at most `least`, by the whole of its paired interval.
+    """Take the cheapest way whose distance to the best is at most `least`, by the whole of its paired interval; of several that cost
+    alike the best one.
 
     Parameters
     ----------
@@ -59,12 +61,13 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     if above is None or above.low <= 0:
         told = "none does better" if above is None else f"the best, {best.name}, is {metric.in_words(above)}{metric.points} above it"
         return Recommendation("none", None, None, (f"Nothing here is clearly better than the commonest label: {told}.",))
-    cheaper = sorted((one for one in candidates if one.price < best.price and one is not best), key=lambda one: one.price)
+    cheaper = sorted((one for one in candidates if ALIKE * one.price <= best.price and one is not best), key=lambda one: one.price)
     short = {one.name: difference(best, one) for one in cheaper}
     level = metric.figure(float(best.values.mean()))
     reasons = [f"The highest number is that of {best.name}, {level}, {metric.in_words(above)}{metric.points} above the commonest label."]
-    taken = next((one for one in cheaper if short[one.name].high <= least), best)
-    before = cheaper[: cheaper.index(taken)] if taken is not best else cheaper
+    near = [one for one in cheaper if short[one.name].high <= least]
+    taken = max((one for one in near if one.price <= ALIKE * near[0].price), key=lambda one: one.values.mean()) if near else best
+    before = [one for one in cheaper if ALIKE * one.price <= taken.price] if near else cheaper
     open_ones = [one for one in before if short[one.name].low <= least]
     if taken is not best:
         reasons.append(f"{taken.name} costs less and is at most {metric.figure(least)}{metric.points} behind: {metric.in_words(short[taken.name])}.")
