@@ -5,6 +5,8 @@ import importlib.util
 import platform
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -22,6 +24,18 @@ def test_memory_that_was_freed_goes_back_to_the_system():
     )
     given_back = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert given_back > 150
+
+
+def test_memory_is_released_again_and_again_and_no_longer_than_asked(monkeypatch):
+    times = []
+    monkeypatch.setattr(runtime, "release_memory", lambda: times.append(threading.active_count()))
+    before = threading.active_count()
+    with pytest.raises(KeyError), runtime.memory_released(every=0.01):
+        deadline = time.monotonic() + 10
+        while len(times) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise KeyError
+    assert len(times) >= 3 and threading.active_count() == before
 
 
 def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch):

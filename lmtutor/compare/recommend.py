@@ -14,7 +14,8 @@ from lmtutor.measure.stats import Interval
 
 TIMES_MORE = 20  # what would take more than so many times the items that were asked is not worth waiting for
 MOST_NAMED = 3   # ways in one sentence
-ALIKE = 2.0      # prices that differ by a smaller factor are alike: they come from timings
+ALIKE = 2.0      # prices that differ by a smaller factor are alike: they come from timings;
+CENT = 0.01      # and those that differ by less in all are no reason to choose
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     def difference(one, other):
         return metric.difference(one.values, other.values, max(one.shared, other.shared))
 
+    def alike(one, other):
+        low, high = sorted((one.price, other.price))
+        return high < ALIKE * low or high - low < CENT
+
     named = {one.name: one for one in candidates}
     if baseline not in named:
         raise ConfigError(f"there is no way {baseline!r} among {', '.join(named) or 'none'}; it is what the others have to beat")
@@ -61,14 +66,14 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
     if above is None or above.low <= 0:
         told = "none does better" if above is None else f"the best, {best.name}, is {metric.in_words(above)}{metric.points} above it"
         return Recommendation("none", None, None, (f"Nothing here is clearly better than the commonest label: {told}.",))
-    cheaper = sorted((one for one in candidates if ALIKE * one.price <= best.price and one is not best), key=lambda one: one.price)
+    cheaper = sorted((one for one in candidates if one.price < best.price and one is not best), key=lambda one: one.price)
     short = {one.name: difference(best, one) for one in cheaper}
     level = metric.figure(float(best.values.mean()))
     reasons = [f"The highest number is that of {best.name}, {level}, {metric.in_words(above)}{metric.points} above the commonest label."]
     near = [one for one in cheaper if short[one.name].high <= least]
-    taken = max((one for one in near if one.price <= ALIKE * near[0].price), key=lambda one: one.values.mean()) if near else best
-    before = [one for one in cheaper if ALIKE * one.price <= taken.price] if near else cheaper
-    open_ones = [one for one in before if short[one.name].low <= least]
+    taken = max((one for one in near if one.price - near[0].price < CENT), key=lambda one: one.values.mean()) if near else best
+    before = [one for one in cheaper if one.price < taken.price]
+    open_ones = [one for one in before if short[one.name].low <= least and not alike(one, taken)]
     if taken is not best:
         reasons.append(f"{taken.name} costs less and is at most {metric.figure(least)}{metric.points} behind: {metric.in_words(short[taken.name])}.")
     by_gap = sorted(open_ones, key=lambda one: short[one.name].estimate)
@@ -88,7 +93,7 @@ def recommend(candidates: Sequence[Candidate], metric: Metric, *, least: float =
             reasons.append("More texts to ask about would not decide that: the draws of labels differ, or they are about as good. More draws "
                            "(--seeds) may.")
         return Recommendation("undecided", best.name, more, tuple(reasons), tuple(one.name for one in by_gap))
-    clear = [one.name for one in before if one not in open_ones]
+    clear = [one.name for one in before if short[one.name].low > least]
     if clear:
         reasons.append(f"Cheaper, and clearly more than {metric.figure(least)}{metric.points} behind: {', '.join(clear)}.")
     return Recommendation("take", taken.name, more, tuple(reasons))

@@ -139,7 +139,7 @@ def compare(source: str | Path | Any, *, text: str = "text", label: str = "label
     for note in (*table.notes, *beforehand(bench, wanted, words, least)):
         say(f"  note: {note}")
     runtime.set_threads(runtime.free_threads())
-    with small_products(), Partial(folder / "units.json", fingerprint) if folder else contextlib.nullcontext() as kept:
+    with small_products(), runtime.memory_released(), Partial(folder / "units.json", fingerprint) if folder else contextlib.nullcontext() as kept:
         seconds = 60 * minutes
         speeds = None if before else plans.measure(bench, wanted)
         cheap = before or plans.cheap_draws(bench, wanted, budgets, seeds, speeds, seconds)
@@ -375,7 +375,7 @@ def cell_elsewhere(own: Own, key: str, way: str, n: int, draw: int) -> dict:
         _benches.clear()
         runtime.set_threads(1)
         _benches[key] = OwnBench(own, loader(own.model))
-    with small_products():
+    with small_products(), runtime.memory_released():
         return run_cell(_benches[key], way, n, draw)
 
 
