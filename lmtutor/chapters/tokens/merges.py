@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 def join(parts: Sequence[str], pair: tuple[str, str]) -> list[str]:
     """The parts of a word, with each occurrence of the pair as one part."""
-    joined: list[str] = []
+    joined = []
     for part in parts:
         if joined and (joined[-1], part) == pair:
             joined[-1] += part
@@ -32,11 +32,11 @@ def learn(counts: Mapping[str, int], n_merges: int, alphabet: Sequence[str] = ()
     alphabet : the smallest pieces, oldest first; by default the letters that occur, in the order of the alphabet
     """
     parts = {word: list(word) for word in counts}
-    letters = alphabet or sorted({letter for word in counts for letter in word})
+    letters = alphabet or sorted(set("".join(counts)))
     age = {piece: i for i, piece in enumerate(letters)}  # 0 is the oldest
-    merges: list[tuple[str, str]] = []
+    merges = []
     while len(merges) < n_merges:
-        pairs: Counter[tuple[str, str]] = Counter()
+        pairs = Counter()
         for word, n in counts.items():
             for pair in zip(parts[word], parts[word][1:]):
                 pairs[pair] += n

@@ -49,7 +49,7 @@ def draw(
     lines: Sequence[Sequence[str]],
     *,
     labels: Sequence[str] = (),
-    counts: bool = False,
+    counts: Sequence[str] = (),
     notes: Sequence[Sequence[tuple[int, int, str]]] = (),
     title: str = "",
     size: float = 11,
@@ -61,7 +61,7 @@ def draw(
     ----------
     lines : list of lists of str    as `pieces` returns them
     labels : a text at the left of each line
-    counts : bool    whether the number of pieces stands at the right of each line
+    counts : a text at the right of each line, as many pieces as it has
     notes : for each line (first, last, text): a mark below these pieces, with the text under it
     size : float     of the letters, in points
     width : float    of the figure, in inches
@@ -81,15 +81,18 @@ def draw(
     if not lines or not all(lines):
         raise DataError("there is a line without pieces; give at least one piece for each")
     letter, pad, gap = ADVANCE * size, 0.35 * size, 0.3 * size
-    left = max((0.58 * size * len(text) for text in labels), default=0) + (8 if labels else 2)
-    tall, under = 2.0 * size, 2.9 * size if any(notes) else 0
+    left = max((0.62 * size * len(text) for text in labels), default=0) + (8 if labels else 2)
+    tall = 2.0 * size
+    told = [text for line in notes for _, _, text in line]
+    under = (0.9 + 1.05 * max(1 + text.count("\n") for text in told)) * size if told else 0
     top = 2 * size if title or counts else 3
     height = top + len(lines) * (tall + 0.35 * size + under)
     wide = 72 * width
-    needed = left + max(sum(len(p) * letter + 2 * pad + gap for p in line) for line in lines) + (3 * size if counts else 0)
+    needed = left + max(sum(len(p) * letter + 2 * pad + gap for p in line) for line in lines) + (2 * size if counts else 0)
     if needed > wide:
         raise DataError(f"a line of pieces needs {needed / 72:.1f} inches and the figure has {width}; wrap it, or take smaller letters")
-    figure = plt.figure(figsize=(width, height / 72), layout="none")
+    figure = plt.figure(figsize=(width, height / 72), layout="tight")
+    figure.set_layout_engine("none")  # else the book's style would lay out axes that fill the figure
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, wide), ylim=(-height, 0))
     ax.set_axis_off()
@@ -111,7 +114,7 @@ def draw(
             spans.append((x, x + w))
             x, number = x + w + gap, number + 1
         if counts:
-            ax.text(wide - 2, y, str(len(line)), ha="right", va="center", fontsize=size, color=plots.GREY, weight="bold")
+            ax.text(wide - 2, y, counts[i], ha="right", va="center", fontsize=size, color=plots.GREY, weight="bold")
         for first, last, text in notes[i] if notes else ():
             a, b, below = spans[first][0], spans[last][1], y - tall / 2 - 0.35 * size
             ax.plot([a + 1, a + 1, b - 1, b - 1], [below + 2, below - 2, below - 2, below + 2], "-", color=plots.GREY, linewidth=1)
