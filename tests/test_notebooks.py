@@ -190,8 +190,6 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("01_tokens", "4.6 nats"): "toy numbers, by hand",
     ("01_tokens", "4 times"): "how often a word stands in the drawing's toy text",
     ("01_tokens_first_steps", "120 steps"): "how long the cell above trains",
-    ("01_tokens_how_much_text", "400 billion"): "what GPT-3's makers state",
-    ("01_tokens_how_much_text", "570 GB"): "what GPT-3's makers state",
     ("01_tokens_vocabulary", "192 weights"): "two rows of the model's width, arithmetic",
     ("03_pretraining", "1%"): "toy numbers, by hand",
     ("03_pretraining", "5,000 words"): "an exercise's vocabulary",
