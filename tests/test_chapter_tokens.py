@@ -1,13 +1,22 @@
-"""Bits per character: every token counted once, and the same price whatever the batch and the pieces."""
+"""Tokens: bits per character count every token once, merges by hand are the library's, pieces can be read, exercises take what was made."""
 
+import json
 import math
+from collections import Counter
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
+from tokenizers import pre_tokenizers
 
 from lmtutor.chapters.tokens.bits import model_bits, ngram_bits, recipe
+from lmtutor.chapters.tokens.exercises import choices, makes_the, two_tokenizers
+from lmtutor.chapters.tokens.merges import cut, first_choice, join as join_parts, learn
+from lmtutor.chapters.tokens.pieces import byte_names, draw, pieces, visible, wrap
+from lmtutor.data import parallel
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.models.tokens import join, train_bpe
 from lmtutor.models.transformer import TinyConfig, build
@@ -77,3 +86,106 @@ def test_the_scale_multiplies_every_learning_rate_and_nothing_else():
     assert recipe(9, 1) == plain
     with pytest.raises(ConfigError, match="scale is 0; give a number above 0"):
         recipe(9, 0)
+
+
+# Byte-pair encoding by hand -----------------------------------------------------------------------------------------
+
+FIVE = {"rain": 4, "train": 3, "in": 5, "tin": 3, "ran": 1}
+
+
+def test_the_merges_are_those_of_the_drawing_and_cut_words_that_were_not_in_the_text():
+    merges = learn(FIVE, 4)
+    assert merges == [("i", "n"), ("r", "a"), ("ra", "in"), ("t", "in")]
+    assert cut("train", merges) == ["t", "rain"] and cut("brain", merges) == ["b", "rain"] and cut("x", merges) == ["x"]
+
+
+def test_of_equally_frequent_pairs_the_one_with_older_parts_goes_first():
+    age = {"t": 0, "in": 1, "rain": 2}
+    assert first_choice({("t", "rain"): 3, ("t", "in"): 3}, age) == ("t", "in")
+    assert first_choice({("t", "rain"): 4, ("t", "in"): 3}, age) == ("t", "rain")
+    assert first_choice({("in", "t"): 3, ("t", "rain"): 3}, age) == ("t", "rain")
+
+
+def test_a_pair_is_joined_wherever_it_stands_and_letters_are_used_once():
+    assert join_parts(list("aaa"), ("a", "a")) == ["aa", "a"] and join_parts(list("abcab"), ("a", "b")) == ["ab", "c", "ab"]
+
+
+def test_learning_ends_where_nothing_is_left_to_join():
+    assert learn({"ab": 2}, 9) == [("a", "b")] and learn({"a": 1}, 3) == []
+
+
+def test_the_loop_learns_what_the_library_learns():
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
+    counts = Counter(word for text in TEXTS for word, _ in split(text))
+    library = json.loads(train_bpe(TEXTS, 277).backend_tokenizer.to_str())["model"]["merges"]
+    assert learn(counts, 20, sorted(pre_tokenizers.ByteLevel.alphabet())) == [tuple(pair) for pair in library] and len(library) == 20
+
+
+# Pieces in colour ---------------------------------------------------------------------------------------------------
+
+
+def test_pieces_show_spaces_line_ends_and_the_bytes_of_parts_of_characters(tokenizer):
+    assert "".join(pieces(tokenizer, "a cat\nsat")) == "a·cat¶sat"
+    assert pieces(tokenizer, "é") == ["C3", "A9"] and visible("Ġcat") == "·cat" and visible("<eos>") == "<eos>"
+    assert visible("Ã©") == "é" and visible("ĠÃ") == "· C3"
+
+
+def test_every_byte_has_a_name_and_they_are_the_librarys():
+    assert set(byte_names()) == set(pre_tokenizers.ByteLevel.alphabet()) and sorted(byte_names().values()) == list(range(256))
+
+
+def test_lines_are_wrapped_between_pieces():
+    assert wrap(["aa", "bb", "c"], 5) == [["aa", "bb"], ["c"]] and wrap(["abcdef"], 3) == [["abcdef"]]
+
+
+def test_a_drawing_has_a_box_for_each_piece_with_dark_letters_and_fits():
+    figure = draw([["a", "·cat"], ["sat"]], labels=["one", "two"], counts=["2", "1"], notes=[[(0, 1, "both")], []])
+    ax = figure.axes[0]
+    said = {text.get_text(): text for text in ax.texts}
+    assert len(ax.patches) == 3 and {"a", "·cat", "sat", "one", "2", "both", "pieces"} <= set(said)
+    for patch in ax.patches:  # WCAG's contrast of a letter on its ground
+        light, ink = (np.dot([0.2126, 0.7152, 0.0722], [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)])
+                      for colour in (patch.get_facecolor(), said["sat"].get_color()))
+        assert (light + 0.05) / (ink + 0.05) > 7
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("lines, message", [([], "there is a line without pieces"), ([["x" * 200]], "the figure has 7; wrap it")])
+def test_what_cannot_be_drawn_is_refused(lines, message):
+    with pytest.raises(DataError, match=message):
+        draw(lines)
+
+
+# Exercises ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer, hint", [
+    ({"then": 2, "they": 2}, True), ({"other": 1, "bathe": 2}, True), ({"the": 3, "then": 1}, "leave it out"), ({}, "give a dictionary"),
+    ({"then": 0}, "a whole number above 0"), ({"to": 1}, "long enough"), ({"cat": 3, "hat": 2}, "the first merge is a+t, the second c+at"),
+])  # fmt: skip
+def test_words_of_which_two_merges_make_the(answer, hint):
+    found = makes_the(answer)
+    assert found is True if hint is True else hint in found
+
+
+@pytest.mark.parametrize("answer, hint", [
+    (lambda p: np.exp(-np.log(p).mean()), True), (lambda p: -np.log(p).mean(), "the mean cost in nats"), (3.0, "the function itself"),
+    (lambda p: 1 / np.prod(p), "take their mean"), (lambda p: np.exp(np.log(p).mean()), "mind the sign"),
+    (lambda p: 2 ** -np.log(p).mean(), "its base is e"), (lambda p: 7.0, "first each piece's cost"),
+])  # fmt: skip
+def test_a_function_of_equally_likely_choices(answer, hint):
+    found = choices(answer)
+    assert found is True if hint is True else hint in found
+
+
+def test_averaged_probabilities_are_told_from_averaged_costs():
+    assert "average the costs" in choices(lambda p: 1 / np.mean(p))
+
+
+def test_two_tokenizers_each_of_its_own_language():
+    sentences = parallel.read()
+    english, german = (train_bpe(sentences[name][:25], 400) for name in ("english", "german"))
+    assert two_tokenizers((english, german)) is True
+    for answer, hint in (((german, english), "the one that read English comes first"), ((english, english), "the same pieces"),
+                         ((english, train_bpe(sentences["german"][:25], 300)), "400 and 300 tokens"), (1.3, "give both tokenizers")):
+        assert hint in two_tokenizers(answer)

@@ -184,6 +184,14 @@ UNIT = r"(?:%|points?|nats?|bits?|million|billion|thousand|GB|MB|minutes?|second
 RESULT = re.compile(rf"[\u2212+-]?\d[\d.,]*[ -]?{UNIT}(?!\w)")
 NO_RESULT = re.compile(r"<!-- =\w+ -->.*?<!-- / -->|<!-- measured -->.*?<!-- /measured -->|```.*?```|`[^`]*`|\*\* \(\d+ minutes?", re.S)  # bound, code, an exercise's time
 TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothing has to be bound
+    ("01_tokens", "1%"): "toy numbers, by hand",
+    ("01_tokens", "50%"): "toy numbers, by hand",
+    ("01_tokens", "100%"): "toy numbers, by hand",
+    ("01_tokens", "4.6 nats"): "toy numbers, by hand",
+    ("01_tokens", "20 points"): "what was asked for, not what came out",
+    ("01_tokens", "4 times"): "how often a word stands in the drawing's toy text",
+    ("01_tokens_first_steps", "120 steps"): "how long the cell above trains",
+    ("01_tokens_vocabulary", "192 weights"): "two rows of the model's width, arithmetic",
     ("03_pretraining", "1%"): "toy numbers, by hand",
     ("03_pretraining", "5,000 words"): "an exercise's vocabulary",
     ("03_pretraining", "90%"): "the level that was asked for, not what came out",
