@@ -184,6 +184,8 @@ UNIT = r"(?:%|points?|nats?|bits?|million|billion|thousand|GB|MB|minutes?|second
 RESULT = re.compile(rf"[\u2212+-]?\d[\d.,]*[ -]?{UNIT}(?!\w)")
 NO_RESULT = re.compile(r"<!-- =\w+ -->.*?<!-- / -->|<!-- measured -->.*?<!-- /measured -->|```.*?```|`[^`]*`|\*\* \(\d+ minutes?", re.S)  # bound, code, an exercise's time
 TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothing has to be bound
+    ("02_transformer", "95%"): "what an exercise asks for",
+    ("02_transformer", "90%"): "what an exercise asks for",
     ("03_pretraining", "1%"): "toy numbers, by hand",
     ("03_pretraining", "5,000 words"): "an exercise's vocabulary",
     ("03_pretraining", "90%"): "the level that was asked for, not what came out",
