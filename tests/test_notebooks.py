@@ -192,6 +192,8 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("01_tokens", "4 times"): "how often a word stands in the drawing's toy text",
     ("01_tokens_first_steps", "120 steps"): "how long the cell above trains",
     ("01_tokens_vocabulary", "192 weights"): "two rows of the model's width, arithmetic",
+    ("02_transformer", "95%"): "what an exercise asks for",
+    ("02_transformer", "90%"): "what an exercise asks for",
     ("03_pretraining", "1%"): "toy numbers, by hand",
     ("03_pretraining", "5,000 words"): "an exercise's vocabulary",
     ("03_pretraining", "90%"): "the level that was asked for, not what came out",
