@@ -277,6 +277,9 @@ def test_all_ways_with_a_model_that_knows_nothing(monkeypatch, tmp_path):
             np.testing.assert_allclose(shares, again, atol=2e-2)
         else:  # learned from all texts that were read, these among them
             assert np.mean(shares.argmax(axis=1) == bench.task.truth) >= row["estimate"] - 0.05
+            fresh = own.OwnBench(bench.own, lambda: (lm, tokenizer))  # the same command again, which has read nothing yet
+            assert keep.keep(fresh, content, tmp_path / "again")["learned_from"] == told["learned_from"]
+            np.testing.assert_allclose(keep.load(tmp_path / "again").probabilities(texts), shares, atol=1e-3)
 
 
 # An endpoint ----------------------------------------------------------------------------------------------------------------------

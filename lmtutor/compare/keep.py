@@ -108,7 +108,7 @@ class Kept:
 # Keeping --------------------------------------------------------------------------------------------------------------------------
 
 def keep(bench: OwnBench, content: Mapping, folder: Path) -> dict:
-    """Learn the way that was taken from all texts that were read (counted words: from 2,000 at most), write it to the folder, and say what it is."""
+    """Learn the way that was taken from all texts that it met (counted words: from 2,000 at most), write it to the folder, and say what it is."""
     told = content["recommendation"]
     way, n = told["way"], told["labels"]
     row = next(row for row in content["ways"] if row["name"] == way and row["labels"] == n)
@@ -117,7 +117,9 @@ def keep(bench: OwnBench, content: Mapping, folder: Path) -> dict:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        about, arrays, learned = LEARNS[kind](bench, way, n, row["setting"], draft)
+        places = dict.fromkeys(at for draw in bench.own.draws[: row["draws"]] for at in draw[:n])
+        met = [*(bench.task.pool[at] for at in places), *bench.task.dev, *bench.task.test]  # a comparison that goes on reads them again
+        about, arrays, learned = LEARNS[kind](bench, way, n, row["setting"], draft, met)
         costs = bench.own.metric.costs
         about = {"schema": SCHEMA, "kind": kind, "way": way, "labels": list(bench.task.labels), "learned_from": learned,
                  "costs": None if costs is None else costs.tolist(), **about}
@@ -149,7 +151,7 @@ def _line(features_, truth: np.ndarray, k: int, setting: Mapping) -> tuple[np.nd
     return weights, bias
 
 
-def _words(bench: OwnBench, way, n, setting, folder):
+def _words(bench: OwnBench, way, n, setting, folder, met):
     counted = count_words(bench.own.counted)
     n_others = len(bench.task.dev) + len(bench.task.test)
     items = [*bench.task.pool[: max(n, MOST_LEARNED - n_others)], *bench.task.dev, *bench.task.test]
@@ -165,17 +167,15 @@ def _words(bench: OwnBench, way, n, setting, folder):
 
 
 def _read(kind: str):
-    def learn(bench: OwnBench, way, n, setting, folder):
-        found = bench.vectors(kind, bench.task.test).features
-        done = np.flatnonzero(bench._read_so_far[kind][1])
-        items = [bench.items[i] for i in done]
-        weights, bias = _line(found[done], bench.truth(items), len(bench.task.labels), setting)
-        return {"encoder": bench.encoder_name}, {"weights": weights, "bias": bias}, len(done)
+    def learn(bench: OwnBench, way, n, setting, folder, met):
+        found = bench.vectors(kind, met).features[bench.at(met)]
+        weights, bias = _line(found, bench.truth(met), len(bench.task.labels), setting)
+        return {"encoder": bench.encoder_name}, {"weights": weights, "bias": bias}, len(met)
 
     return learn
 
 
-def _named(bench: OwnBench, way, n, setting, folder):
+def _named(bench: OwnBench, way, n, setting, folder, met):
     names = bench.encoder.encode([setting["named"].format(label=label) for label in bench.task.labels])
     return {"encoder": bench.encoder_name}, {"names": names}, 0
 
@@ -185,7 +185,7 @@ def _wording(bench: OwnBench, name: str) -> dict:
     return {key: getattr(template, key) for key in ("query", "answer", "end", "instruction", "words")}
 
 
-def _asked(bench: OwnBench, way, n, setting, folder):
+def _asked(bench: OwnBench, way, n, setting, folder, met):
     about = {"model": bench.own.model, "template": _wording(bench, setting["wording"]), "nearest": way.endswith("nearest")}
     if way.endswith("nearest"):
         shown = bench.draw(n, 0)
@@ -199,18 +199,17 @@ def _asked(bench: OwnBench, way, n, setting, folder):
     return about | {"shown": [[item.text, item.label] for item in shown]}, {"leaning": leaning.astype(np.float32)}, len(shown)
 
 
-def _probe(bench: OwnBench, way, n, setting, folder):
-    bench.vectors("frozen model", bench.task.test)
+def _probe(bench: OwnBench, way, n, setting, folder, met):
+    bench.vectors("frozen model", met)
     found, dev = bench.reader.features, bench.at(bench.task.dev)
-    done = np.flatnonzero(bench.reader._pooled)
     mean, spread = found[dev].mean(axis=0), found[dev].std(axis=0)
     spread = np.where(spread > 0, spread, 1)
-    weights, bias = _line((found[done] - mean) / spread, bench.truth([bench.items[i] for i in done]), len(bench.task.labels), setting)
+    weights, bias = _line((found[bench.at(met)] - mean) / spread, bench.truth(met), len(bench.task.labels), setting)
     return ({"model": bench.own.model, "template": _wording(bench, next(iter(bench.wordings)))},
-            {"weights": weights, "bias": bias, "mean": mean, "spread": spread.astype(np.float32)}, len(done))
+            {"weights": weights, "bias": bias, "mean": mean, "spread": spread.astype(np.float32)}, len(met))
 
 
-def _tuned(bench: OwnBench, way, n, setting, folder):
+def _tuned(bench: OwnBench, way, n, setting, folder, met):
     shown = bench.draw(n, 0)
     reader = bench.read(shown)
     adapted, classifier, _ = fit_lora(reader, shown, lr=setting["lr"], seed=0)
@@ -222,7 +221,7 @@ def _tuned(bench: OwnBench, way, n, setting, folder):
     return {"model": bench.own.model, "template": _wording(bench, next(iter(bench.wordings)))}, head, n
 
 
-def _elsewhere(bench: OwnBench, way, n, setting, folder):
+def _elsewhere(bench: OwnBench, way, n, setting, folder, met):
     endpoint, shown = bench.own.endpoint, bench.draw(min(n, SHOWN), 0) if n else []
     words = next(iter(bench.wordings.values())).words
     return {"name": endpoint.name, "url": endpoint.url, "words": words, "shown": [[item.text, item.label] for item in shown]}, {}, len(shown)

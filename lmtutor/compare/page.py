@@ -115,8 +115,15 @@ def verdict(content: Mapping) -> str:
         return "None of these is good enough"
     if told["decision"] == "take":
         return f"Take {told['way']}"
-    more = f"; label about {told['labels_more']:,} more texts" if told["labels_more"] else ""
+    more = f"; {asking(content)}" if told["labels_more"] else ""
     return f"Undecided: {told['way']} is highest" + (f", {told['open'][0]} may do" if told.get("open") else "") + more
+
+
+def asking(content: Mapping) -> str:
+    """What would decide it: of a table that has as many labelled texts only an option."""
+    data, more = content["data"], content["recommendation"]["labels_more"]
+    held = data["asked"] + more <= data["texts"] // 3
+    return f"ask about {more:,} more texts (--asked {data['asked'] + more})" if held else f"label about {more:,} more texts"
 
 
 # The page's parts -----------------------------------------------------------------------------------------------------------------
@@ -185,7 +192,7 @@ def head(content: Mapping) -> str:
              ("1,000 answers", price, f"at prices of {date}")]
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}<span>{about}</span></dd></div>" for name, value, about in facts)
     opens = "decide it" if told["decision"] == "undecided" else "tell whether something cheaper would do"
-    more = f"About {told['labels_more'] or 0:,} more labelled texts to ask about, not to learn from, would {opens}."
+    more = f"To {opens}, {asking(content)}; they are to be asked about, not learned from." if told["labels_more"] else ""
     return (f'<header><h1 class="lmc-file">{text(Path(data["where"]).name)}</h1><p class="lmc-meta">{line}</p></header>'
             f'<h2 class="lmc-verdict">{said}</h2><p class="lmc-level">{found}</p>'
             f'<p class="lmc-soft lmc-gloss">{way(one)}, {text(explained(one))}.</p><dl class="lmc-facts">{listed}</dl>'

@@ -292,7 +292,8 @@ def would_change(told: Recommendation, advice, settings, not_run, most, metric, 
         other = advice(least=least / 100)
         if least != settings["least"] and (other.decision, other.way) != (told.decision, told.way) and other.decision != "none":
             what = f"take {other.way}" if other.decision == "take" else f"undecided, {other.way} until then"
-            said.append(f"If differences below {metric.figure(least / 100)}{metric.points} did not matter: {what}.")
+            size = f"{metric.figure(least / 100)}{metric.points}"
+            said.append(f"If differences {f'below {size} did not matter' if least > settings['least'] else f'of {size} mattered'}: {what}.")
             break
     for times in TIMES:
         queries = max(1, int(settings["queries"] * times))
