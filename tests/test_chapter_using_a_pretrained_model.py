@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from lmtutor.chapters.using_a_pretrained_model import exercises
+from lmtutor.chapters.using_a_pretrained_model.endings import says_and_ends
 from lmtutor.chapters.using_a_pretrained_model.uses import (
     FORMS,
     Sentence,
@@ -15,9 +17,11 @@ from lmtutor.chapters.using_a_pretrained_model.uses import (
     unseen_pairs,
     words_right,
 )
+from lmtutor.data.dialogues import held_out_questions
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.models.tokens import word_tokenizer
 from lmtutor.pretrain.ngrams import repeated
+from lmtutor.records.store import load
 from lmtutor.tinyworld import world as tw
 
 
@@ -67,3 +71,42 @@ def test_beginnings_are_cut_in_two_and_too_few_are_an_error():
     assert prompts.tolist() == [[0, 1, 2]] and rest.tolist() == [[3, 4]]
     with pytest.raises(DataError, match="ask for 1 or fewer"):
         beginnings(tokenizer, ["a b c d", "a"], 2, 2, 2)
+
+
+def test_an_answer_ends_only_if_it_says_something():
+    given = [{"text": "Paris.", "stopped": True}, {"text": "", "stopped": True}, {"text": " \n", "stopped": True}, {"text": "Paris is", "stopped": False}]
+    assert says_and_ends(given).tolist() == [1, 0, 0, 0]
+
+
+def test_the_second_round_of_questions_holds_none_of_the_first():
+    first, then = (load(f"using_a_pretrained_model/{name}").results["asked"] for name in ("answers", "endings"))
+    assert not {row["question"] for row in first} & {row["question"] for row in then} and len(first) + len(then) == len(held_out_questions())
+
+
+def said(capsys, number, answer):
+    exercises.check(number, answer)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("prompt, hint", [
+    ("question : what is the job of {} ?", "its next word is 'answer'"), ("question : where does {} live ? answer :", "it names cities"),
+    ("Question: {}", "the world has no word 'Question:'"), ("question : what is the job of {} ? answer :", "yes: "),
+])  # fmt: skip
+def test_a_prompt_for_a_job_is_tried_on_the_model(capsys, prompt, hint):
+    assert hint in said(capsys, 1, prompt.format)
+
+
+def nucleus(p, share, *, reach=True, divide=True, places=True):
+    order = np.argsort(-p)
+    before = np.cumsum(p[order]) - p[order] * reach
+    kept = np.zeros_like(p)
+    stay = order[before < share]
+    kept[stay if places else np.arange(len(stay))] = p[stay]
+    return kept / kept.sum() if divide else kept
+
+
+@pytest.mark.parametrize("wrong, hint", [
+    ({}, "yes: "), ({"reach": False}, "not yet p"), ({"divide": False}, "divide by what they hold together"), ({"places": False}, "undo the sorting"),
+])  # fmt: skip
+def test_a_top_p_of_ones_own_is_told_what_is_wrong(capsys, wrong, hint):
+    assert hint in said(capsys, 2, lambda p, share: nucleus(p, share, **wrong))
