@@ -86,9 +86,9 @@ def names_capitals(answer: Any) -> bool | str:
         return f"{held[0]} stands in the prompt already; leave its own capital out of a country's prompt"
     said = [one.text for one in answers(llm, tokenizer, prompts, max_new_tokens=4, batch_size=20)]
     wrong = [(country, text) for (country, city), text in zip(CAPITALS.items(), said) if not text.startswith(city)]
-    if len(wrong) > 3 and any(prompt != prompt.rstrip(" ") for prompt in prompts):
+    if len(wrong) > 4 and any(prompt != prompt.rstrip(" ") for prompt in prompts):
         return "the prompt ends in a space; the space belongs to the next token, so leave it out"
-    return len(wrong) <= 3 or f"{len(said) - len(wrong)} of {len(said)} capitals; for {wrong[0][0]} it goes on with {wrong[0][1]!r}"
+    return len(wrong) <= 4 or f"{len(said) - len(wrong)} of {len(said)} capitals; for {wrong[0][0]} it goes on with {wrong[0][1]!r}"
 
 
 def own_form(answer: Any) -> bool | str:
