@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmtutor.chapters.scale_and_cost import scaling
+from lmtutor.chapters.scale_and_cost import exercises, scaling, speed
 from lmtutor.chapters.scale_and_cost.scaling import (
     PROMPT,
     Law,
@@ -130,3 +130,65 @@ def test_weights_are_those_that_tokens_are_multiplied_with():
 def test_a_width_that_does_not_split_into_heads_is_refused():
     with pytest.raises(ConfigError, match="width is 50; choose a multiple of 24"):
         sized(50)
+
+
+@pytest.mark.parametrize("seconds, words", [
+    (0, "0 seconds"), (0.046, "0.046 seconds"), (36, "36 seconds"), (5400, "1.5 hours"), (3 * 86400, "3 days"),
+    (359_407 * 365 * 86400, "360,000 years"), (1.13e6 * 365 * 86400, "1.1 million years"),
+])  # fmt: skip
+def test_a_time_is_told_in_its_largest_unit_with_two_figures(seconds, words):
+    assert speed.duration(seconds) == words
+
+
+def test_a_time_below_zero_is_refused():
+    for seconds in (-1, float("nan")):
+        with pytest.raises(ConfigError, match="a time is 0 or more"):
+            speed.duration(seconds)
+
+
+def test_the_speed_of_training_is_what_was_counted_over_what_it_took_at_best(news, monkeypatch):
+    took = iter([2.0, 0.5, 9.0])
+    monkeypatch.setattr(speed, "read_news", lambda size: news)
+    monkeypatch.setattr(speed, "pretrain_news", lambda *_, **__: (None, SimpleNamespace(tokens=5 * CONTEXT, seconds=next(took))))
+    a_row = costs.training_flops(costs.Shape.of(sized(24)), CONTEXT, outputs=CONTEXT)
+    assert speed.training_speed(24, steps=2) == pytest.approx(5 * a_row / 0.5)
+
+
+def years(weights, tokens, flops_a_second):
+    return 6 * weights * tokens / flops_a_second / (365 * 24 * 3600)
+
+
+@pytest.mark.parametrize("answer, said", [
+    (years, True), (lambda n, d, s: years(n, d, s) * 365 / 365.25, True), (3.0, "give the function itself"),
+    (lambda n, d, s: 6 * n * d / s, "that is in seconds"), (lambda n, d, s: 6 * n * d / s / 3600, "that is in hours"),
+    (lambda n, d, s: years(n, d, s) / 3, "count the way back too"), (lambda n, d, s: s, "first the FLOPs, then the seconds"),
+])  # fmt: skip
+def test_a_function_to_years_is_told_its_usual_mistakes(answer, said):
+    verdict = exercises.years_of_training(answer)
+    assert verdict is True if said is True else said in verdict
+
+
+def test_a_model_of_another_width_is_told_so_before_it_is_asked(news):
+    assert exercises.asked_of(build(sized(24), seed=0), 48) == "its width is 24; the exercise asks for model=sized(48)"
+    assert "give the model" in exercises.lowest_rate(5.9) and "give two models" in exercises.read_again(5.9)
+
+
+def test_two_models_have_to_differ_by_what_was_read_again(monkeypatch):
+    """(held out, rows of the exercise, rows behind them)"""
+    def say(once, again):
+        found = iter([once, again])
+        monkeypatch.setattr(exercises, "asked_of", lambda model, width: next(found))
+        return exercises.read_again((None, None))
+
+    assert say((6.2, 6.1, 6.2), (5.6, 4.9, 5.6)) is True
+    assert "settings(832, 0.03) makes four readings" in say((6.2, 6.1, 6.2), (6.2, 6.1, 6.2))
+    assert "it has read new text" in say((6.2, 6.1, 6.2), (5.4, 5.2, 5.2))
+    assert "nearly what knowing nothing costs" in say((7.6, 7.6, 7.6), (5.6, 4.9, 5.6))
+
+
+def test_a_plan_has_to_keep_to_the_budget_and_near_the_law_s_best():
+    assert exercises.plan_for_a_budget((7e4, 1e13 / 6 / 7e4)) is True
+    assert "6ND is" in exercises.plan_for_a_budget((7e4, 1e9))
+    assert "weights first" in exercises.plan_for_a_budget((2.4e7, 7e4))
+    assert "D follows from it" in exercises.plan_for_a_budget((1e7, 1e13 / 6 / 1e7))
+    assert "FLOPs left" in exercises.plan_for_a_budget((7e4, 1e6))

@@ -206,6 +206,8 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("06_using_sentiment", "175 billion"): "the size of GPT-3",
     ("06_using_sentiment", "71.6%"): "what Zhao et al. report",
     ("06_using_sentiment", "75.8%"): "what Zhao et al. report",
+    **{("05_scale_and_cost_reading", text): "what others say of GPT-3's text and of children, or what a book is taken to be"
+       for text in ("570 GB", "400 billion", "90,000 words", "7 million", "91 million", "100 million")},
     ("11_prompting_calibration", "200 articles"): "how many are asked; guarded in its numbers",
     ("11_prompting_calibration", "32-bit"): "kind of arithmetic",
     ("11_prompting_labels", "5 points"): "what Min et al. report, and what the claim allows",
