@@ -115,7 +115,7 @@ EXERCISES = [
     Exercise(
         10, "Does a model taught by near repeats look far?", Checker(near_repeats, "a model"),
         "rows = lists_with_repeats(world, 16 * STEPS, 11, seed=5), then train a fresh copy as in the chapter",
-        "the form alone does not teach reach: it now finds pairs 33 tokens back, and nothing 120 tokens back",
+        "the form alone does not teach reach: it now finds pairs 33 tokens back, and hardly any 120 tokens back",
     ),
     Exercise(
         20, "Find six or more heads that can go together", Checker(spare_heads, "a list of pairs (layer, head)"),
