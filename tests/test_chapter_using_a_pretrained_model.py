@@ -78,6 +78,7 @@ def test_an_answer_ends_only_if_it_says_something():
     assert says_and_ends(given).tolist() == [1, 0, 0, 0]
 
 
+@pytest.mark.long
 def test_the_second_round_of_questions_holds_none_of_the_first():
     first, then = (load(f"using_a_pretrained_model/{name}").results["asked"] for name in ("answers", "endings"))
     assert not {row["question"] for row in first} & {row["question"] for row in then} and len(first) + len(then) == len(held_out_questions())
