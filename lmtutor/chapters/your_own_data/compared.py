@@ -59,11 +59,16 @@ def prepared(data: str, labels: Sequence[int], seeds: int, model: str) -> tuple:
     return Own(task, said, draws, counted, Metric("macro-f1", len(task.labels)), model, "minilm"), table, conflicts
 
 
+def recorded(name: str) -> tuple:
+    """(the record of a comparison, "tickets" or "moods", and what `prepared` gives for it)."""
+    record = load(f"your_own_data/{name}")
+    return record, *prepared(record.config["data"], record.config["labels"], len(record.seeds), record.config["model"])
+
+
 def report(name: str, *, least: float = 2.0, queries: int = 100_000) -> Report:
     """The report of a recorded comparison, "tickets" or "moods"."""
-    record = load(f"your_own_data/{name}")
+    record, own, table, conflicts = recorded(name)
     labels, seeds, model = record.config["labels"], len(record.seeds), record.config["model"]
-    own, table, conflicts = prepared(record.config["data"], labels, seeds, model)
     settings = Settings("text", "label", None, tuple(labels), seeds, "macro-f1", least, model, "minilm", 60, None, queries, round(record.seconds / 60), 0)
     made = report_of(own, record.results["runs"], settings=asdict(settings), prices=Prices(), table=table, conflicts=conflicts,
                      n_pool=len(table) - len(own.task.dev) - len(own.task.test), absent={}, left=[], began=0.0)
@@ -74,8 +79,7 @@ def report(name: str, *, least: float = 2.0, queries: int = 100_000) -> Report:
 
 def each(name: str, way: str, n: int) -> list[float]:
     """The metric of each draw of n labels, from 0 to 1."""
-    record = load(f"your_own_data/{name}")
-    own, *_ = prepared(record.config["data"], record.config["labels"], len(record.seeds), record.config["model"])
+    record, own, *_ = recorded(name)
     return [float(own.metric.values(np.array(run["predicted"]), own.task.truth).mean()) for run in record.results["runs"] if (run["way"], run["n"]) == (way, n)]
 
 
@@ -86,8 +90,7 @@ def difference(name: str, one: tuple[str, int], other: tuple[str, int]) -> Inter
     ------
     DataError    one of them was not run
     """
-    record = load(f"your_own_data/{name}")
-    own, *_ = prepared(record.config["data"], record.config["labels"], len(record.seeds), record.config["model"])
+    record, own, *_ = recorded(name)
     values, shared = [], []
     for way, n in (one, other):
         told = [run["predicted"] for run in record.results["runs"] if (run["way"], run["n"]) == (way, n)]
