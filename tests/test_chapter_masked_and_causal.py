@@ -93,9 +93,10 @@ def test_repeats_of_a_loop_and_of_a_text_without():
 @pytest.mark.parametrize("way", [write, revise])
 def test_written_texts_begin_an_article_hold_no_mask_and_follow_from_the_seed(way):
     model = small("masked")
-    texts = way(model, 3, seed=5, length=20)
-    assert texts.shape == (3, 20) and (texts[:, 0] == 0).all() and (texts < MASK).all()
-    np.testing.assert_array_equal(texts, way(model, 3, seed=5, length=20))
+    start = np.array([[0, 5], [0, 6], [0, 7]])
+    texts = way(model, start, seed=5, length=20)
+    assert texts.shape == (3, 20) and (texts[:, :2] == start).all() and (texts < MASK).all()
+    np.testing.assert_array_equal(texts, way(model, start, seed=5, length=20))
 
 
 def test_neighbours_count_pairs_and_can_look_both_ways():

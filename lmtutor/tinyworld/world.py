@@ -36,6 +36,7 @@ STREAM_NEW_FACTS = 9
 STREAM_QUESTIONS = 10  # about new facts
 STREAM_MAPPINGS = 11  # words and labels that demonstrations show
 STREAM_LABELLED = 12  # documents that hold labels
+STREAM_BLANKS = 13  # sentences with a word left out
 
 NOUNS = {
     "animal": "dog cat horse sheep goat rabbit fox wolf bear tiger duck hen".split(),

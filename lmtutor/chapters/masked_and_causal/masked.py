@@ -157,59 +157,70 @@ def layer_means(model: TinyForCausalLM, pieces: np.ndarray, *, batch_size: int =
 
 
 @torch.inference_mode()
-def write(model: TinyForCausalLM, n: int, *, seed: int, length: int = CONTEXT) -> np.ndarray:
-    """Sample texts token by token, left to right, from the beginning of an article; every token as probable as the model says.
+def write(model: TinyForCausalLM, start: np.ndarray, *, seed: int, length: int = CONTEXT) -> np.ndarray:
+    """Sample texts token by token, left to right; every token as probable as the model says.
 
     A bidirectional model is asked for a mask token at the end of what is there so far.
 
+    Parameters
+    ----------
+    start : (n, S) int    how each text begins
+
     Returns
     -------
-    (n, length) int64, `<eos>` first
+    (n, length) int64
     """
-    generator = torch.Generator().manual_seed(seed)
     mask_id = model.config.vocab_size - 1
-    ids = torch.full((n, 1), model.config.eos_token_id)
-    blank = torch.full((n, 1), mask_id)
+
+    def scores(ids):
+        asked = torch.cat([ids, torch.full_like(ids[:, :1], mask_id)], dim=1) if model.config.bidirectional else ids
+        logits = model(asked, logits_to_keep=1).logits[:, 0].float()
+        logits[:, mask_id] = -torch.inf
+        return logits
+
+    return left_to_right(scores, start, torch.Generator().manual_seed(seed), length=length)
+
+
+def left_to_right(scores: Callable[[torch.Tensor], torch.Tensor], start: np.ndarray, generator: torch.Generator, *, length: int) -> np.ndarray:
+    """Draw token after token: `scores` gives for texts (n, T) the logits (n, V) of what comes next. (n, length) int64."""
+    ids = torch.from_numpy(start)
     while ids.shape[1] < length:
-        asked = torch.cat([ids, blank], dim=1) if model.config.bidirectional else ids
-        ids = torch.cat([ids, draw(model(asked, logits_to_keep=1).logits[:, 0], mask_id, generator)], dim=1)
+        ids = torch.cat([ids, torch.multinomial(scores(ids).softmax(-1), 1, generator=generator)], dim=1)
     return ids.numpy()
 
 
 @torch.inference_mode()
-def revise(model: TinyForCausalLM, n: int, *, seed: int, rounds: int = 60, share: float = SHARE,
+def revise(model: TinyForCausalLM, start: np.ndarray, *, seed: int, rounds: int = 60, share: float = SHARE,
            length: int = CONTEXT) -> np.ndarray:
     """Sample texts from a bidirectional model in the way it was taught: fill some blanks, then others, again and again.
 
     All is blank at first but the beginning. Each round masks a share of the positions and draws them from the model.
 
+    Parameters
+    ----------
+    start : (n, S) int    how each text begins
+
     Returns
     -------
-    (n, length) int64, `<eos>` first
+    (n, length) int64
 
     Source: Wang and Cho 2019, section 3; there one position is drawn at a time.
     """
     generator = torch.Generator().manual_seed(seed)
     mask_id = model.config.vocab_size - 1
-    ids = torch.full((n, length), mask_id)
-    ids[:, 0] = model.config.eos_token_id
+    ids = torch.full((len(start), length), mask_id)
+    ids[:, : start.shape[1]] = torch.from_numpy(start)
     for i in range(rounds):
         blank = torch.rand(ids.shape, generator=generator) < share
         if i == rounds - 1:
             blank = ids == mask_id  # whatever was never drawn
-        blank[:, 0] = False
+        blank[:, : start.shape[1]] = False
         if blank.any():
             ids[blank] = mask_id
-            logits = model.lm_head(model.model(ids).last_hidden_state[blank])
-            ids[blank] = draw(logits, mask_id, generator)[:, 0]
+            logits = model.lm_head(model.model(ids).last_hidden_state[blank]).float()
+            logits[:, mask_id] = -torch.inf
+            ids[blank] = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
     return ids.numpy()
-
-
-def draw(logits: torch.Tensor, mask_id: int, generator: torch.Generator) -> torch.Tensor:
-    """One token from each row of logits (N, V), never the mask: (N, 1)."""
-    logits = logits.float()
-    logits[:, mask_id] = -torch.inf
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator)
 
 
 # The experiment -----------------------------------------------------------------------------------------------------
@@ -329,9 +340,10 @@ def one_model(name: str, rate: float, seed: int, blanks: int, draws: int, texts:
         "filling": filling(fill_blanks(model, pieces), pieces, choices),
         "topics": probe_states(model, topics(news), seed=seed, draws=draws),
     }
-    written = {"left to right": write(model, texts, seed=seed)}
+    start = np.full((texts, 1), news.tokenizer.eos_token_id)
+    written = {"left to right": write(model, start, seed=seed)}
     if name == "masked":
-        written["revised"] = revise(model, texts, seed=seed)
+        written["revised"] = revise(model, start, seed=seed)
     else:
         whole = choose_by_whole(model, pieces[::blanks], choices)
         report["filling"]["chosen by the whole"] = as_digits(whole.argmax(1) == 0)
