@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from lmtutor.chapters.masked_and_causal.masked import left_to_right, revise, write
+from lmtutor.errors import ConfigError
 from lmtutor.models.tokens import pack
 from lmtutor.models.transformer import TinyConfig, TinyForCausalLM, build
 from lmtutor.pretrain.ngrams import Neighbours
@@ -31,7 +32,7 @@ CURVE = (175, 350, 700, 1400, 2100, STEPS)
 SHOTS = 8  # labelled items before the last, in the kind "label"
 KINDS = ("agreement", "city", "mood", "label")
 SIDES = ("before", "after")  # the blank: where the word stands that decides it
-MODELS = Path(__file__).parent / "models"  # of the first seed, in fp16
+MODELS = Path(__file__).parent / "models"  # in fp16
 
 
 # --- two models of one text ------------------------------------------------------------------------------------------
@@ -338,31 +339,30 @@ def blanks_and_writing(*, seeds: list[int]) -> dict:
     return {"runs": units(one_model, asked), "neighbours": units(neighbours, {f"neighbours, seed {seed}": (seed,) for seed in seeds})}
 
 
-# --- the two models that travel with the package ---------------------------------------------------------------------
+# --- the models that travel with the package ---------------------------------------------------------------------------
 
 
-def load_model(name: str) -> tuple[TinyForCausalLM, tw.World]:
-    """The recorded model of the first seed, as it was at the end, and its world.
+def load_model(name: str, seed: int = 0) -> tuple[TinyForCausalLM, tw.World]:
+    """A recorded model as it was at the end, and its world: "masked" of the worlds 0, 1 and 2, "causal" of world 0.
 
     Raises
     ------
-    ConfigError    no objective is called `name`
+    ConfigError    that model does not travel with the package
     """
     from safetensors.torch import load_file
 
-    from lmtutor.errors import ConfigError
-
-    if name not in OBJECTIVES:
-        raise ConfigError(f"no model is called {name!r}; choose from {', '.join(OBJECTIVES)}")
-    seed = load("masked_and_causal/blanks").results["runs"][0]["seed"]
+    file = MODELS / f"{name}_{seed}.safetensors"
+    if not file.is_file():
+        there = ", ".join(path.stem.replace("_", " ") for path in sorted(MODELS.glob("*.safetensors")))
+        raise ConfigError(f"there is no model {name} {seed}; choose one of {there}")
     world = tw.World(seed=seed)
     model = build(architecture(name, world), seed=seed).eval()
-    model.load_state_dict({key: tensor.float() for key, tensor in load_file(MODELS / f"{name}.safetensors").items()})
+    model.load_state_dict({key: tensor.float() for key, tensor in load_file(file).items()})
     return model, world
 
 
-def make_models(seed: int) -> None:
-    """Train both models once more and keep their weights where `load_model` finds them; ten minutes."""
-    MODELS.mkdir(exist_ok=True)
-    for name in OBJECTIVES:
-        save_weights(pretrain_as(name, seed=seed, factor=best_factor(name))[0], MODELS / f"{name}.safetensors")
+def make_models() -> None:
+    """Train these models once more and put their weights where `load_model` finds them; 20 minutes."""
+    for path in sorted(MODELS.glob("*.safetensors")):
+        name, seed = path.stem.split("_")
+        save_weights(pretrain_as(name, seed=int(seed), factor=best_factor(name))[0], path)
