@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+
 import numpy as np
 
-from lmtutor.errors import DataError
+from lmtutor.errors import ConfigError, DataError
 from lmtutor.pretrain.news import CONTEXT
 
 BLANK = CONTEXT // 2  # the place of a blank in its window: as much text before it as after it
@@ -44,6 +46,52 @@ class Neighbours:
             rows = reach[None] if alone else reach[texts[:, t - 1]]
             texts[:, t] = (rng.random((n, 1)) * rows[..., -1:] > rows).sum(1)
         return texts
+
+
+class KneserNey:
+    """Counts of which token follows which one, two ... before it.
+
+    Interpolated Kneser-Ney smoothing: a discount is taken from each count and given to the shorter context, where
+    what counts is in how many different contexts a token stood.
+
+    Parameters
+    ----------
+    ids : (N,)    text
+    order : int   1: single tokens, 2: pairs, 3: triples
+
+    Source: Kneser and Ney 1995; in this form Chen and Goodman 1999.
+    """
+
+    def __init__(self, ids: np.ndarray, order: int, vocabulary: int, *, discount: float = 0.75):
+        if order < 1:
+            raise ConfigError(f"order is {order}; give 1 for a unigram, 2 for a bigram, and so on")
+        self.order, self.vocabulary, self.discount = order, vocabulary, discount
+        words = ids.tolist()
+        self.tables: list[dict] = []  # one for each length of context: context -> (counts, their sum)
+        for n in range(1, order + 1):
+            table = defaultdict(Counter)
+            if n == order:
+                for gram in zip(*(words[i:] for i in range(n))):
+                    table[gram[:-1]][gram[-1]] += 1
+            else:  # different left neighbours
+                for gram in set(zip(*(words[i:] for i in range(n + 1)))):
+                    table[gram[1:-1]][gram[-1]] += 1
+            self.tables.append({context: (found, sum(found.values())) for context, found in table.items()})
+
+    def probability(self, context: tuple[int, ...], word: int) -> float:
+        """Of a token after at most `order - 1` others."""
+        p = 1 / self.vocabulary
+        for n in range(min(self.order, len(context) + 1)):
+            found, total = self.tables[n].get(context[len(context) - n :], ({}, 0))
+            if total:
+                p = (max(found.get(word, 0) - self.discount, 0) + self.discount * len(found) * p) / total
+        return p
+
+    def losses(self, texts: np.ndarray) -> np.ndarray:
+        """-log p(next token | those before it) in nats: (N, T - 1)."""
+        back = self.order - 1
+        return np.array([[-np.log(self.probability(tuple(row[max(0, t - back) : t]), row[t])) for t in range(1, len(row))]
+                         for row in texts.tolist()])
 
 
 def ngrams(ids: np.ndarray, n: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from lmtutor.models.losses import token_losses
 from lmtutor.models.tokens import pack
 from lmtutor.models.transformer import TinyConfig, TinyForCausalLM
 from lmtutor.pretrain.news import CONTEXT, News, pretrain_news, read_news
+from lmtutor.pretrain.ngrams import KneserNey
 from lmtutor.records.recording import units
 from lmtutor.records.sweep import chosen, keyed, least
 from lmtutor.train import TrainConfig
@@ -117,46 +117,15 @@ def memorised_tokens(model: TinyForCausalLM, articles: list[np.ndarray]) -> np.n
 
 
 def ngram_losses(ids: np.ndarray, articles: list[np.ndarray], order: int, *, discount: float = 0.75) -> np.ndarray:
-    """Mean loss of each article under an n-gram model counted from `ids`, at the positions that the networks predict.
-
-    Interpolated Kneser-Ney smoothing: a discount is taken from each count and given to the shorter context, where
-    what counts is in how many different contexts a token stood.
+    """Mean loss of each article under counts of `ids` with Kneser-Ney smoothing, at the positions that the networks predict.
 
     Parameters
     ----------
     ids : (N,)    text
     order : int   1: unigram, 2: bigram, 3: trigram
-
-    Source: Kneser and Ney 1995; in this form Chen and Goodman 1999.
     """
-    if order < 1:
-        raise ConfigError(f"order is {order}; give 1 for a unigram, 2 for a bigram, and so on")
-    words = ids.tolist()
-    tables: list[dict] = []
-    for n in range(1, order + 1):
-        table = defaultdict(Counter)
-        if n == order:
-            for gram in zip(*(words[i:] for i in range(n))):
-                table[gram[:-1]][gram[-1]] += 1
-        else:  # different left neighbours
-            for gram in set(zip(*(words[i:] for i in range(n + 1)))):
-                table[gram[1:-1]][gram[-1]] += 1
-        tables.append({context: (found, sum(found.values())) for context, found in table.items()})
-
-    def probability(context, word):
-        p = 1 / VOCABULARY
-        for n in range(min(order, len(context) + 1)):
-            found, total = tables[n].get(context[len(context) - n :], ({}, 0))
-            if total:
-                p = (max(found.get(word, 0) - discount, 0) + discount * len(found) * p) / total
-        return p
-
-    losses = []
-    for article in articles:
-        rows = pack(article, CONTEXT).tolist()
-        losses.append(-np.mean([np.log(probability(tuple(row[max(0, t - order + 1) : t]), row[t]))
-                                for row in rows for t in range(1, len(row))]))
-    return np.array(losses)
+    counts = KneserNey(ids, order, VOCABULARY, discount=discount)
+    return np.array([counts.losses(pack(article, CONTEXT)).mean() for article in articles])
 
 
 # A law --------------------------------------------------------------------------------------------
