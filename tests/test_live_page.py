@@ -109,6 +109,13 @@ def test_a_word_that_does_not_exist_and_markup_are_only_text(visit, folder):
     assert "reads 127 words at most; here are 130" in page.inner_text(".tl-verdict")
 
 
+def test_the_slider_of_a_chapter_begins_before_the_first_word(visit, folder):
+    page = visit(folder / "training.html")
+    idle(page)
+    assert page.inner_text(".tl-line .tl-soft") == "before the first word"
+    assert page.input_value("input[type=range]") == "0" and "(any word)" in page.inner_text(".tl-rows")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("stage", ["index", "training", "attention", "demonstrations"])

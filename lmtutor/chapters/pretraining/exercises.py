@@ -67,9 +67,9 @@ EXERCISES = [
         "the logarithm of the vocabulary's size: the loss of every training run begins there, or something is wrong",
     ),
     Exercise(
-        10, "Does one layer learn from eight examples?", Checker(one_layer, "a model"),
-        "build it with one layer, then train(model, rows.numpy(), TrainConfig(), seed=SEED)",
-        "one layer is enough here, since a label stands right behind its item: reach, not depth, was what it needed",
+        10, "One layer learns from eight examples: what comes far later?", Checker(one_layer, "a model"),
+        "build it with one layer, then train it as the chapter does, with evaluate=look and evaluate_at=checks",
+        "grammar comes far later. One layer is enough for the examples, since a label stands right behind its item; the verb's own noun stands further off",
     ),
     Exercise(
         20, "Write a probe of something that the text never says outright", own_probe,

@@ -18,13 +18,13 @@ def own_query(answer: Any) -> bool | str:
     if query.shape != (2,):
         return f"it has {len(query)} numbers; a query is compared with keys of two: query = [fruit, tool]"
     if np.abs(query).max() > 50 or not np.isfinite(query).all():
-        return "so long a query is not needed: keep both numbers below 50"
+        return "so large a query is not needed: keep both numbers below 50"
     scores = np.array(KEYS) @ query
     weights = np.exp(scores - scores.max())
     share = (weights / weights.sum())[1]
     if scores.argmax() != 1:
         return f"diripi gets {share:.0%}: the query points to the fruits; ask for tools, with the second number"
-    return bool(share >= 0.95) or f"the direction is right, and diripi gets {share:.0%}: a longer query, in the same direction, gets more"
+    return bool(share >= 0.95) or f"the direction is right, and diripi gets {share:.0%}: larger numbers, in the same direction, get more"
 
 
 def own_attention(answer: Any) -> bool | str:
@@ -105,7 +105,7 @@ EXERCISES = [
     Exercise(
         1, "Find a query with which grape would receive diripi", Checker(own_query, "two numbers"),
         "which of the two numbers stands for tools?",
-        "a query's direction says what is asked for, its length how sharply: that is why length has to be kept in bounds",
+        "a query's direction says what is asked for, its size how sharply: that is why scores have to be kept in bounds",
     ),
     Exercise(
         5, "Write attention: scores, square root, mask, softmax, sum", Checker(own_attention, "a function"),

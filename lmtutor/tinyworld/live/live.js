@@ -43,9 +43,9 @@
     new_pair: "two kinds that never met, new labels", new_class: "one kind never sorted in training",
     two_new_classes: "both kinds never sorted in training", number: "one or many", sentiment: "praise or blame",
   };
-  const STAGES = { // parts from top to bottom, kinds of question, and the one to begin with
+  const STAGES = { // parts from top to bottom, kinds of question, the one to begin with, and whether at the first checkpoint
     full: [["training", "runs", "kinds", "demonstrations", "prompt", "answer", "heads"], Object.keys(KINDS), "grammar"],
-    training: [["training", "kinds"], ["grammar", "fact", "translation", "context"], null],
+    training: [["training", "kinds"], ["grammar", "fact", "translation", "context"], null, true],
     attention: [["prompt", "answer", "heads"], ["context"], "context"],
     demonstrations: [["runs", "demonstrations", "prompt", "answer", "heads"], ["context"], "context"],
   };
@@ -86,11 +86,12 @@
   // --- the widget: what it knows -----------------------------------------------------------------------------------------------
   class Widget {
     constructor(root, number) {
-      const [names, kinds, kind] = STAGES[root.dataset.stage] || STAGES.full;
+      const [names, kinds, kind, first] = STAGES[root.dataset.stage] || STAGES.full;
       Object.assign(this, { root, kinds, kind, id: `tinylive-${number}`, turn: 0 });
       Object.assign(this, { question: 0, task: "new_labels", shots: 8, swapped: false });
       this.notice = h("p.tl-trouble", { role: "alert" });
       this.choose("main");
+      if (first) this.at = 0;
       this.parts = names.map((name) => parts[name](this)).filter(Boolean);
       root.replaceChildren(...this.parts.map((one) => one.element), this.notice);
       this.ask();
