@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lmtutor.chapters.gradients_and_forgetting import forgetting
+from lmtutor.chapters.gradients_and_forgetting.exercises import check
 from lmtutor.chapters.gradients_and_forgetting.forgetting import BLOCKS, N_PEOPLE, WAYS, lesson, long_run, restrained_run, weight_change
 from lmtutor.errors import ConfigError
 from lmtutor.finetune import sft
@@ -81,3 +82,41 @@ def test_a_long_run_is_looked_at_on_the_way(monkeypatch):
     monkeypatch.setattr(forgetting, "LOOKS", (2, 4))
     found = long_run(0, 4, 1e-3)
     assert found["steps"] == [2, 4] and len(found["training"]) == 4 and len(found["test"][0]) == 400 and len(found["dev"]) == 2
+
+
+def off_by(sign=1.0, both=True, apart=2.0):
+    """A slope from two losses, with one of the usual mistakes."""
+    def slope(loss_at, w, i, hair=1e-5):
+        above, below = w.copy(), w.copy()
+        above[i] += hair
+        below[i] -= hair * both
+        return sign * (loss_at(above) - loss_at(below)) / (apart * hair)
+    return slope
+
+
+def mixing(count, repeat=False):
+    def mix(new, old, share, rng):
+        n = count(len(new), share)
+        return np.concatenate([new, old[rng.integers(0, 20, n) if repeat else rng.permutation(len(old))[:n]]])
+    return mix
+
+
+@pytest.mark.parametrize("number, answer, hint", [
+    (1, lambda z, right: z.softmax(0) - one_hot(z, right), "yes"),
+    (1, lambda z, right: one_hot(z, right) - z.softmax(0), "points the other way"),
+    (1, lambda z, right: z - one_hot(z, right), "make probabilities"),
+    (1, lambda z, right: -z.log_softmax(0)[right], "one number for each logit"),
+    (2, off_by(), "yes"), (2, off_by(sign=-1), "sign is wrong"), (2, off_by(apart=1), "twice too steep"),
+    (2, off_by(both=False, apart=1e-1), "the slope is"),
+    (3, mixing(lambda n, share: round(n * share / (1 - share))), "yes"),
+    (3, mixing(lambda n, share: round(n * share)), "share of the *new* rows"),
+    (3, mixing(lambda n, share: round(n * share / (1 - share)), repeat=True), "comes twice"),
+    (3, lambda new, old, share, rng: new, "no old row"),
+])  # fmt: skip
+def test_exercises_know_the_usual_mistakes(capsys, number, answer, hint):
+    check(number, answer)
+    assert hint in capsys.readouterr().out
+
+
+def one_hot(z, right):
+    return torch.nn.functional.one_hot(torch.tensor(right), len(z))
