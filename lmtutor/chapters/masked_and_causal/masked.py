@@ -25,7 +25,7 @@ from lmtutor.records.store import load
 from lmtutor.records.sweep import rows
 from lmtutor.train import History, TrainConfig, train
 
-STEPS = 1000  # of 16 rows: the training articles 2.3 times
+STEPS = 2000  # of 16 rows: the training articles 4.6 times
 
 
 def architecture(name: str, vocabulary: int) -> TinyConfig:
@@ -34,13 +34,16 @@ def architecture(name: str, vocabulary: int) -> TinyConfig:
                       smeared_keys=False, smeared_values=False, bidirectional=name == "masked")
 
 
-def recipe(steps: int, rate: float) -> TrainConfig:
-    """AdamW for everything, as for BERT and GPT; the embedding's rate is to the others' as in the book's own recipe."""
+def recipe(steps: int, factor: float) -> TrainConfig:
+    """The book's own recipe, Muon for the matrices in the blocks and AdamW for the rest, with all learning rates times `factor`.
+
+    The book chose its rates for causal models of Tiny World; what another text or objective wants is tried, see `learning_rates`.
+    """
     usual = TrainConfig()
-    return TrainConfig(steps=steps, muon_lr=None, other_lr=rate, embedding_lr=rate * usual.embedding_lr / usual.other_lr)
+    return TrainConfig(steps=steps, muon_lr=factor * usual.muon_lr, embedding_lr=factor * usual.embedding_lr, other_lr=factor * usual.other_lr)
 
 
-def pretrain_as(name: str, news: News, *, seed: int, steps: int = STEPS, rate: float = 0.008,
+def pretrain_as(name: str, news: News, *, seed: int, factor: float, steps: int = STEPS,
                 **settings) -> tuple[TinyForCausalLM, History]:
     """Train the "masked" or the "causal" model on the training articles.
 
@@ -49,13 +52,13 @@ def pretrain_as(name: str, news: News, *, seed: int, steps: int = STEPS, rate: f
 
     Parameters
     ----------
-    rate : float    learning rate, see `recipe`
-    settings        of `lmtutor.train.train`
+    factor : float    of the learning rates, see `recipe`
+    settings          of `lmtutor.train.train`
     """
     mask_id = len(news.tokenizer)
     loss = objective(name, mask_id=mask_id, seed=seed)
     model = build(architecture(name, mask_id + 1), seed=seed)
-    return model, train(model, news.rows("train"), recipe(steps, rate), seed=seed, objective=loss, **settings)
+    return model, train(model, news.rows("train"), recipe(steps, factor), seed=seed, objective=loss, **settings)
 
 
 # What a model is asked ----------------------------------------------------------------------------------------------
@@ -225,7 +228,7 @@ def revise(model: TinyForCausalLM, start: np.ndarray, *, seed: int, rounds: int 
 
 # The experiment -----------------------------------------------------------------------------------------------------
 
-CURVE = (40, 160, 320, 600, STEPS)
+CURVE = (40, 160, 320, 600, 1000, 1500, STEPS)
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)  # of the bag of words
 PER_TOPIC = 8
@@ -315,15 +318,15 @@ def quality(texts: np.ndarray, judge: Neighbours) -> dict:
     return {"repeats": np.round(repeated(texts), 4), "loss": np.round(judge.losses(texts).mean(1), 3)}
 
 
-def one_rate(name: str, rate: float, seed: int, steps: int) -> dict:
+def one_factor(name: str, factor: float, seed: int, steps: int) -> dict:
     """`loss` on blanks of validation articles, which is what learning rates are chosen by."""
     news = read_news()
     pieces, _ = windows(news, "validation", per_article=4)
-    model, _ = pretrain_as(name, news, seed=seed, steps=steps, rate=rate)
+    model, _ = pretrain_as(name, news, seed=seed, steps=steps, factor=factor)
     return {"loss": float(blank_losses(fill_blanks(model, pieces), pieces).mean())}
 
 
-def one_model(name: str, rate: float, seed: int, blanks: int, draws: int, texts: int) -> dict:
+def one_model(name: str, factor: float, seed: int, blanks: int, draws: int, texts: int) -> dict:
     """Train one model, ask it everything on test articles, and let it write."""
     news = read_news()
     asked, _ = windows(news, "validation", per_article=blanks)
@@ -331,7 +334,7 @@ def one_model(name: str, rate: float, seed: int, blanks: int, draws: int, texts:
     def look(model, step):
         return {"loss": float(blank_losses(fill_blanks(model, asked), asked).mean())}
 
-    model, history = pretrain_as(name, news, seed=seed, rate=rate, evaluate=look, evaluate_at=CURVE)
+    model, history = pretrain_as(name, news, seed=seed, factor=factor, evaluate=look, evaluate_at=CURVE)
     pieces, _ = windows(news, "test", per_article=blanks)
     choices = candidates(pieces[::blanks], N_CANDIDATES, seed=0)
     judge = Neighbours(news.ids["train"], len(news.tokenizer))
@@ -378,20 +381,20 @@ def baselines(seed: int, blanks: int, draws: int, texts: int) -> dict:
     }
 
 
-def learning_rates(*, seeds: list[int], rates: list[float], steps: int) -> dict:
+def learning_rates(*, seeds: list[int], factors: list[float], steps: int) -> dict:
     """Both objectives under several learning rates, each on its own: which is best for which?"""
-    return {"runs": rows(one_rate, ("name", "rate", "seed"), [(name, rate, s, steps) for name in OBJECTIVES for rate in rates for s in seeds])}
+    return {"runs": rows(one_factor, ("name", "factor", "seed"), [(name, f, s, steps) for name in OBJECTIVES for f in factors for s in seeds])}
 
 
-def best_rate(name: str) -> float:
-    """The recorded learning rate with the least loss on validation articles."""
+def best_factor(name: str) -> float:
+    """The recorded factor of the learning rates with the least loss on validation articles."""
     tried = [run for run in load("masked_and_causal/learning_rates").results["runs"] if run["name"] == name]
-    return min(tried, key=lambda run: run["loss"])["rate"]
+    return min(tried, key=lambda run: run["loss"])["factor"]
 
 
 def masked_and_causal(*, seeds: list[int], blanks: int, draws: int, texts: int) -> dict:
-    """Both models on several seeds, each with its best learning rate, beside the baselines."""
-    asked = {f"{name}, seed {seed}": (name, best_rate(name), seed, blanks, draws, texts) for seed in seeds for name in OBJECTIVES}
+    """Both models on several seeds, each with its best learning rates, beside the baselines."""
+    asked = {f"{name}, seed {seed}": (name, best_factor(name), seed, blanks, draws, texts) for seed in seeds for name in OBJECTIVES}
     found = units(one_model, asked)
     beside = units(baselines, {f"baselines, seed {seed}": (seed, blanks, draws, texts) for seed in seeds})
     return {"runs": found, "baselines": beside}
