@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lmtutor.chapters.masked_and_causal.masked import left_to_right, revise, write
+from lmtutor.chapters.masked_and_causal.masked import left_to_right, recipe, revise, write
 from lmtutor.errors import ConfigError
 from lmtutor.models.tokens import pack
 from lmtutor.models.transformer import TinyConfig, TinyForCausalLM, build
@@ -41,12 +41,6 @@ MODELS = Path(__file__).parent / "models"  # in fp16
 def architecture(name: str, world: tw.World) -> TinyConfig:
     """The book's model for both, with one word more, the mask. Smearing, which looks to the left only, is off."""
     return TinyConfig(vocab_size=len(world.words) + 1, smeared_keys=False, smeared_values=False, bidirectional=name == "masked")
-
-
-def recipe(steps: int, factor: float) -> TrainConfig:
-    """The book's recipe with all learning rates times `factor`."""
-    usual = TrainConfig()
-    return TrainConfig(steps=steps, muon_lr=factor * usual.muon_lr, embedding_lr=factor * usual.embedding_lr, other_lr=factor * usual.other_lr)
 
 
 def pretrain_as(name: str, *, seed: int, factor: float, steps: int = STEPS, **settings) -> tuple[TinyForCausalLM, History]:
