@@ -1,9 +1,13 @@
 """What a label is worth, read off curves."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from lmtutor.chapters.transfer_and_labels import curves
 from lmtutor.chapters.transfer_and_labels.labels import labels_worth
+from lmtutor.chapters.transfer_and_labels.wider import best
 from lmtutor.errors import DataError
 
 
@@ -44,3 +48,38 @@ def test_few_runs_are_as_uncertain_as_students_t():
     found = labels_worth(with_k, 1, exact, seed=0, resamples=100_000)
     half = 4.3027 * 0.01 / 3**0.5 / 0.1
     assert np.log2([found.low, found.high]) == pytest.approx([3 - half, 3 + half], abs=0.01)
+
+
+def test_of_equals_the_first_that_was_tried_counts():
+    assert best([{"setting": 1, "dev": 0.9}, {"setting": 2, "dev": 1.0}, {"setting": 3, "dev": 1.0}])["setting"] == 2
+
+
+@pytest.fixture
+def two_records(monkeypatch):
+    """Three cells: one is better past the end, one has more draws of the same setting, one is as it was."""
+    def run(n, seed, lr, right):
+        return {"task": "t", "arm": "a", "n": n, "seed": seed, "setting": {"lr": lr}, "right": right}
+
+    tried = [{"setting": {"lr": 0.001}, "dev": 0.5}, {"setting": {"lr": 0.01}, "dev": 0.4}]
+    records = {
+        "labels": {"tuned": [{"task": "t", "arm": "a", "n": n, "tried": tried} for n in (4, 8, 16)],
+                   "runs": [run(4, 0, 0.001, "00"), run(8, 0, 0.001, "01"), run(8, 1, 0.001, "01"), run(16, 0, 0.001, "11")]},
+        "wider": {"further": [{"task": "t", "arm": "a", "n": n, "tried": [{"setting": {"lr": 0.0001}, "dev": 0.9 if n == 4 else 0.1}]} for n in (4, 8, 16)],
+                  "runs": [run(4, 0, 0.0001, "10"), run(8, 2, 0.001, "00")],
+                  "words": [{"task": "t", "n": 8, "tried": [{"setting": {"C": 1.0}, "dev": 0.3}], "right": {"10": "11", "9": "00"}}]},
+    }
+    monkeypatch.setattr(curves, "load", lambda name: SimpleNamespace(results=records[name.rpartition("/")[2]]))
+    for function in (curves.tried, curves.runs):
+        function.cache_clear()
+    yield
+    for function in (curves.tried, curves.runs):
+        function.cache_clear()
+
+
+def test_a_better_setting_takes_a_cell_over_and_more_draws_of_the_same_join_it(two_records):
+    assert curves.right("t", "a", 4).tolist() == [[1, 0]] and len(curves.right("t", "a", 8)) == 3
+    assert curves.sizes("t", "a") == [4, 8, 16] and curves.right("t", "a", 16).tolist() == [[1, 1]]
+    assert curves.right("t", curves.WORDS, 8).tolist() == [[0, 0], [1, 1]], "in the order of the seeds"
+    assert curves.paired("t", curves.WORDS, "a", 8).tolist() == [[0, -1], [1, 0]]
+    assert [one["setting"]["lr"] for one in curves.tried()["t", "a", 4]] == [0.0001, 0.001, 0.01]
+    assert curves.where_best("a") == [1, 2, 0]

@@ -5,63 +5,91 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from lmtutor.classroom.exercises import Exercise, checker, number
+from lmtutor.classroom.exercises import Checker, Exercise, as_number, checker
 
 
-def spread_with_4_labels() -> float:
-    """Points between the lowest and the highest seed with 4 labels, sentiment, full."""
-    from lmtutor.records.files import from_digits
-    from lmtutor.records.store import load
+def reads_sideways(answer: Any) -> bool | str:
+    """A function (ns, rates, target) -> the number of labels at which a curve reaches the target, straight over the logarithm."""
+    import numpy as np
 
-    rates = [from_digits(r["right"]).mean() for r in load("transfer_and_labels/labels").results["runs"]
-             if (r["task"], r["arm"], r["n"]) == ("sentiment", "pre-trained, full", 4)]
-    return 100 * (max(rates) - min(rates))
-
-
-def topics_of_tiny_world():
-    from lmtutor.tinyworld import world as tw
-    from lmtutor.tinyworld.lessons import LABELS, world_task
-    from lmtutor.tinyworld.released import N_TOKENS, metrics
-
-    world = tw.World(seed=metrics()["seed"])
-    stream = tw.stream(world, N_TOKENS, seed=world.seed)
-    return world, {name: world_task(world, name, seed=1, stream=stream, n_pool=1200) for name in LABELS}
+    if not callable(answer):
+        return "give the function itself: labels_needed = lambda ns, rates, target: ..."
+    cases = [([16, 64, 256], [0.3, 0.6, 0.9], 0.75), ([8, 32, 128], [0.5, 0.7, 0.9], 0.55), ([4, 16], [0.5, 0.9], 0.9)]
+    for ns, rates, target in cases:
+        given = as_number(answer(np.array(ns), np.array(rates), target))
+        wanted = 2 ** np.interp(target, rates, np.log2(ns))
+        for wrong, hint in ((np.interp(target, rates, ns), "that goes straight over the labels; the axis of the figure is logarithmic: go straight over np.log2(ns)"),
+                            (np.log2(wanted), "that is the logarithm of it: take 2 to that power"),
+                            (np.log(wanted), "that is the logarithm of it: take np.exp"),
+                            (wanted / 16, "that is how many times 16; give the labels themselves")):
+            if abs(given - wrong) < 1e-6 and abs(wrong - wanted) > 1e-6:
+                return hint
+        if abs(given - wanted) > 0.01 * wanted:
+            return f"for ns={ns}, rates={rates}, target={target} it gives {given:.4g}"
+    return True
 
 
 @cache
-def random_features_accuracy() -> float:
-    """A probe with 256 labels on the features of a model that has read nothing."""
+def task_of(name: str):
+    from lmtutor.tinyworld import world as tw
+    from lmtutor.tinyworld.lessons import world_task
+    from lmtutor.tinyworld.released import N_TOKENS, metrics
+
+    world = tw.World(seed=metrics()["seed"])
+    return world, world_task(world, name, seed=1, stream=tw.stream(world, N_TOKENS, seed=world.seed), n_pool=1200)
+
+
+@cache
+def untrained_answers():
+    """What a linear layer with 256 labels says about the test topics on features of a model that has read nothing; and the truth."""
     from lmtutor.chapters.transfer_and_labels.labels import start_model
     from lmtutor.data.prompts import draw_labelled
     from lmtutor.finetune.classifier import features, linear_probe, world_rows
 
-    world, tasks = topics_of_tiny_world()
-    task, model = tasks["topic"], start_model("random", seed=0)
+    (world, task), model = task_of("topic"), start_model("random", seed=0)
     shown = world_rows(world, draw_labelled(task.pool, 256, seed=0), task.labels)
     asked = world_rows(world, task.test, task.labels)
-    found = linear_probe(features(model.model, shown), shown[:, -1], features(model.model, asked))
-    return float((found == asked[:, -1]).mean())
+    return linear_probe(features(model.model, shown), shown[:, -1], features(model.model, asked)), asked[:, -1]
 
 
-@cache
-def wrong_labels_accuracy() -> float:
-    """Full fine-tuning on 64 sentiment labels of which four are wrong."""
-    from lmtutor.chapters.transfer_and_labels.labels import STEPS, start_model
+def untrained_features(answer: Any) -> bool | str:
+    """The labels that a linear layer gives to the test topics, on features of a model that has read nothing."""
+    import numpy as np
+
+    given = np.asarray(answer)
+    if given.shape == ():
+        return "give the array of answers that linear_probe returned, not its accuracy"
+    wanted, truth = untrained_answers()
+    if given.shape != wanted.shape or given.dtype.kind not in "iu":
+        return f"there are {len(wanted)} test sentences on topics, and the answers are label numbers; yours have shape {given.shape}"
+    accuracy = (given == truth).mean()
+    if accuracy > 0.97:
+        return f"it is right on {accuracy:.0%}: those are features of the model that has read; take start_model('random', seed=0)"
+    if accuracy < 0.6:
+        return f"it is right on {accuracy:.0%}: fit the layer on 256 labels, draw_labelled(task.pool, 256, seed=0)"
+    return bool((given == wanted).mean() > 0.95) or "the answers are others: draw_labelled(task.pool, 256, seed=0), and linear_probe as it is"
+
+
+def wrong_labels(answer: Any) -> bool | str:
+    """(rows, classifier): 64 labelled sentences of which the first four have the other label, and what was fine-tuned on them."""
+    import numpy as np
+
     from lmtutor.data.prompts import draw_labelled
-    from lmtutor.finetune.classifier import Classifier, fit, new_head, predict, world_rows
-    from lmtutor.records.store import load
+    from lmtutor.finetune.classifier import Classifier, predict, world_rows
 
-    world, tasks = topics_of_tiny_world()
-    task = tasks["sentiment"]
-    setting = next(r["setting"] for r in load("transfer_and_labels/labels").results["runs"]
-                   if (r["task"], r["arm"], r["n"]) == ("sentiment", "pre-trained, full", 64))
+    if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], Classifier):
+        return "give a pair: the 64 rows with the four wrong labels, and the fine-tuned Classifier"
+    rows, classifier = np.asarray(answer[0]), answer[1]
+    world, task = task_of("sentiment")
     shown = world_rows(world, draw_labelled(task.pool, 64, seed=0), task.labels)
-    shown[:4, -1] = 1 - shown[:4, -1]
+    if rows.shape != shown.shape or (rows[:, :-1] != shown[:, :-1]).any():
+        return "the rows are others: world_rows(world, draw_labelled(sentiment.pool, 64, seed=0), sentiment.labels)"
+    changed = np.flatnonzero(rows[:, -1] != shown[:, -1])
+    if list(changed) != [0, 1, 2, 3]:
+        return f"{len(changed)} labels are changed; turn round the first four, rows[:4, -1] = 1 - rows[:4, -1]"
     asked = world_rows(world, task.test, task.labels)
-    model = start_model("released", seed=0)
-    classifier = Classifier(model.model, new_head(model.config.hidden_size, 2))
-    fit(classifier, shown, lr=setting["lr"], steps=STEPS, batch_size=32, seed=0)
-    return float((predict(classifier, asked).argmax(1) == asked[:, -1]).mean())
+    accuracy = (predict(classifier, asked).argmax(1) == asked[:, -1]).mean()
+    return bool(accuracy >= 0.85) or f"it is right on {accuracy:.0%} of the test sentences; fit it for 120 steps, at a rate of 0.0001, from the pre-trained body"
 
 
 def own_task(answer: Any) -> bool | str:
@@ -88,20 +116,19 @@ def own_task(answer: Any) -> bool | str:
 
 EXERCISES = [
     Exercise(
-        3, "How many points lie between the lowest and the highest seed with 4 labels?",
-        number(spread_with_4_labels, within=1),
-        "rates = right('sentiment', 'pre-trained, full', 4).mean(axis=1); then 100 * (max - min)",
-        "which four sentences are labelled decides: a single run with so few says little about the method",
+        2, "Read a label curve sideways", Checker(reads_sideways, "a function"),
+        "np.interp(target, rates, np.log2(ns)) is the logarithm of the number of labels",
+        "a saving in labels is a distance along the curve, so it hangs on where the curve was measured: measure where it is steep",
     ),
     Exercise(
-        5, "What does a probe reach on a model that has read nothing?", number(random_features_accuracy, within=0.06),
-        "features(start_model('random', seed=0).model, rows), then linear_probe; accuracy as a fraction",
-        "random features keep which words stood there, so a probe can count words: compare probes with this, not with chance",
+        5, "What does a linear layer get out of a model that has read nothing?", Checker(untrained_features, "an array"),
+        "features(start_model('random', seed=0).model, rows), then linear_probe on 256 labelled topic sentences",
+        "random features still tell which words stood there, so a probe can count words: compare a probe with this, not with chance",
     ),
     Exercise(
-        10, "What does full fine-tuning reach when 4 of 64 labels are wrong?", number(wrong_labels_accuracy, within=0.05),
-        "flip rows[:4, -1], then Classifier, fit with the recorded lr, STEPS steps and batch_size=32, and predict",
-        "compare it with the record's accuracy for 64 right labels: that is what 4 wrong ones cost here",
+        10, "Fine-tune with four wrong labels of 64", Checker(wrong_labels, "a pair (rows, classifier)"),
+        "turn round rows[:4, -1], then Classifier, new_head, and fit with lr=1e-4, 120 steps and batch_size=32",
+        "ask it for the four sentences themselves: where it contradicts you, the other sixty have outvoted your mistake",
     ),
     Exercise(
         20, "Make a task of your own with two labels", own_task,
