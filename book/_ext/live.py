@@ -86,8 +86,14 @@ def place(app, pagename, templatename, context, doctree):
         return
     folder = context["pathto"]("_static/live/", resource=True)
     picture = (Path(app.outdir) / "_static/live/fallback.html").read_text(encoding="utf-8").replace('src="', f'src="{folder}')
-    said = "<p>With scripting on, the model runs here. Without it, a picture of what it learned, and when:</p>"
-    body = PLACE.sub(lambda found: found[0].replace("></div>", f"><noscript>{said}{picture}</noscript></div>"), body)
+    said = "<p>With scripting on, the model runs here. Without it, a picture of what it learned, and when:</p>" + picture
+    heads = "<p>With scripting on, the model runs here, and each of its heads can be switched off. Without it, look at the next figure.</p>"
+
+    def still(found):
+        shown = heads if 'data-stage="attention"' in found[0] else said
+        return found[0].replace("></div>", f"><noscript>{shown}</noscript></div>")
+
+    body = PLACE.sub(still, body)
     # The scripts stand right behind the first place and not in the head: they need not wait for the theme's, which come last.
     scripts = "".join(f'<script src="{folder}{name}.js"></script>' for name in ("transformer", "parts", "live"))
     context["body"] = body.replace("</noscript></div>", f"</noscript></div>{scripts}", 1)
