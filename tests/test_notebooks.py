@@ -188,6 +188,7 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("01_tokens", "50%"): "toy numbers, by hand",
     ("01_tokens", "100%"): "toy numbers, by hand",
     ("01_tokens", "4.6 nats"): "toy numbers, by hand",
+    ("01_tokens", "95%"): "the level of every range, by definition",
     ("01_tokens", "20 points"): "what was asked for, not what came out",
     ("01_tokens", "4 times"): "how often a word stands in the drawing's toy text",
     ("01_tokens_first_steps", "120 steps"): "how long the cell above trains",
