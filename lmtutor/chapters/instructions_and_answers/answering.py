@@ -288,3 +288,21 @@ def answering(*, seeds: Sequence[int], tuning_seed: int, model: str, dtype: str)
         "tried": {kind: [{"lr": one["lr"], "helped": helped(one["dev"])} for one in rates[kind]] for kind in kinds},
         "runs": {kind: [{"seed": seed} | runs[i * len(seeds) + j] for j, seed in enumerate(seeds)] for i, kind in enumerate(kinds)},
     }
+
+
+# What is reported ---------------------------------------------------------------------------------------------------
+
+
+def sent(found: dict, questions: Sequence[Question]) -> dict:
+    """What comes of sending the answer that is stored with the first topic found, in the form of `judged`."""
+    everything = support.read()
+    first = [everything[topics[0]] for topics in found["topics"]]
+    said = [topic.answer for topic in first]
+    return {"said": said, "confidence": found["confidence"],
+            "outcome": ["right" if topic is one.topic else "wrong" for topic, one in zip(first, questions, strict=True)]}
+
+
+def held_back(dev: dict, test: dict, dev_questions: Sequence[Question], *, wrong: float) -> list[str]:
+    """The outcomes on test when answers less sure than a threshold become "refused"; the threshold keeps wrong ones to `wrong` on dev."""
+    least = least_confidence(dev["outcome"], dev["confidence"], [one.topic is not None for one in dev_questions], wrong=wrong)
+    return [outcome if sure >= least else "refused" for outcome, sure in zip(test["outcome"], test["confidence"], strict=True)]
