@@ -60,10 +60,18 @@ def test_a_verdict_says_the_answer_draws_the_interval_and_remembers_the_bet(lab,
     text = card["text/plain"].splitlines()
     assert text[1:4] == ["Yes: 90% (60 to 98). We asked for at least 50%.", "It was: grammar. You bet: facts & figures.", "grammar 90% (60 to 98), facts 10%"]
     assert "<dt>judged</dt><dd>at 95%, as the only claim of its chapter</dd>" in card["text/html"].partition("<details>")[2]
-    assert text[-1] == "verdict: supported" and "├" in text[4] and text[5].endswith("│ at least 50%")
+    assert text[-1] == "verdict: supported" and "├" in text[4] and text[5].endswith("│→ at least 50%")
+    assert '<div class="lm-claim">Claim: Grammar comes first.</div>' in card["text/html"]
     assert kept["lmtutor"]["verdict"] | {"sentence": ""} == {
         "id": "lab.order", "word": "supported", "sentence": "", "estimate": 0.9, "low": 0.6, "high": 0.98, "unit": "%", "n": 10, "seeds": None, "live": False}
     assert json.dumps(kept)
+
+
+def test_while_a_verdict_is_undecided_no_bet_is_won(lab):
+    bets.predict("lab.order", "grammar")
+    bets.judge("lab.order", Interval(0.6, 0.4, 0.8, 10), outcome="grammar")
+    (card, _), *_ = lab
+    assert card["text/plain"].splitlines()[2] == "So far no bet is won. You bet: grammar." and "It was" not in card["text/html"]
 
 
 def test_what_a_live_run_measured_is_marked_and_its_verdict_is_not(lab):
@@ -121,6 +129,24 @@ def test_a_bar_has_its_interval_and_what_was_asked_at_their_places(low, high):
         assert line.index("●") < below.index("│")
     if low > 0.2:
         assert line.index("●") > below.index("│")
+
+
+@pytest.mark.parametrize("direction, low, high, unit, below", [
+    ("at least", 0.3, 0.5, "points", "│→ at least 20 points"),
+    ("at most", 0.0, 0.1, "points", "←│ at most 20 points"),
+    ("within", -0.5, 0.1, "points", "←│ within 20 points"),
+])  # fmt: skip
+def test_an_arrow_points_to_the_side_on_which_the_claim_holds(direction, low, high, unit, below):
+    declared = Claim("1", "t", "m", 1, 1, 0.2, "r", direction=direction)
+    drawn = bets.bar(Verdict("undecided", declared, Interval((low + high) / 2, low, high, 10, unit=unit))).splitlines()[1]
+    assert drawn.endswith(below) and drawn.count("→") + drawn.count("←") == 1 + (direction == "within")
+
+
+def test_the_interval_at_which_a_claim_is_judged_is_drawn_beyond_the_one_that_is_shown():
+    declared = Claim("1", "t", "m", 1, 1, 0.2, "r", family=8)
+    line, _ = bets.bar(declared.judge(Interval(0.64, 0.43, 0.84, 10, unit="points", seeds=3))).splitlines()
+    assert "│╌" in line and "╌├" in line and "┤╌" in line and line.endswith("+100 points")
+    assert "╌" not in bets.bar(Claim("1", "t", "m", 1, 1, 0.2, "r", family=1).judge(Interval(0.64, 0.43, 0.84, 10, unit="points", seeds=3)))
 
 
 def test_every_claim_of_the_book_can_be_read_and_is_known_by_its_chapter():

@@ -7,16 +7,18 @@ style of its own and no picture, so it shows in a notebook that is not trusted, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from typing import Any
 
 from lmtutor.classroom.notebook import glue
 from lmtutor.errors import ConfigError
 from lmtutor.measure.claims import Claim, Verdict, claim, registration
-from lmtutor.measure.stats import Interval, in_words, quantity
+from lmtutor.measure.stats import Interval, in_words, limits, quantity
 
 GUESSES: dict[str, str] = {}  # what this reader bet, by the claim's id
 WIDTH = 41  # of a bar, in characters
+NOT_TOLD = "it can't be told"  # an option that an undecided verdict makes the right one
 LIVE = "this run"  # stands beside what another machine may measure otherwise; the comparison of stored notebooks leaves it out
 
 
@@ -40,14 +42,16 @@ def predict(id: str, option: Any) -> None:
     print(f"noted: {option}")
 
 
-def judge(id: str, interval: Interval, *, outcome: str | None = None, levels: Mapping[str, Any] | None = None, live: bool = False) -> Verdict:
-    """Judge a claim and show the verdict: a plain sentence, both levels, the interval beside what was asked.
+def judge(id: str, interval: Interval, *, outcome: str | None = None, levels: Mapping[str, Any] | None = None, of: str = "",
+          live: bool = False) -> Verdict:
+    """Judge a claim and show the verdict: the claim, a plain sentence, both levels, the interval beside what was asked.
 
     For the book's pages it glues the word and the sentence: `verdict_<chapter>_<name>`, and the same with `_sentence`.
 
     Parameters
     ----------
-    outcome : str     the option of the bet that turned out right
+    outcome : str     the option of the bet that turned out right; while the verdict is undecided no bet is won, and the card says so
+    of : str          what a difference above zero is, where its sign could be misread: "a fall" makes "a fall of 10 points"
     levels : dict     name -> Interval or text: what the difference is the difference of
     live : bool       it was measured in this run: digits may differ on another machine, the verdict's word must not
 
@@ -66,14 +70,20 @@ def judge(id: str, interval: Interval, *, outcome: str | None = None, levels: Ma
     rows = {name: in_words(value) if isinstance(value, Interval) else str(value) for name, value in (levels or {}).items()}
     between = ", ".join(f"{name} {value}" for name, value in rows.items())
     sentence, drawn = verdict.sentence(), bar(verdict)
-    guess = outcome and f"It was: {outcome}." + (f" You bet: {GUESSES[id]}." if id in GUESSES else "")
+    if of and interval.estimate >= 0:
+        sentence = sentence.replace(": +", f": {of} of ", 1)
+    undecided = verdict.word == "undecided" and outcome != NOT_TOLD
+    wider = at_which_judged(verdict)
+    judged = f": {in_words(wider, verdict.digits())}" if wider.level > interval.level and not live else ""
+    guess = outcome and ("So far no bet is won." if undecided else f"It was: {outcome}.") + (f" You bet: {GUESSES[id]}." if id in GUESSES else "")
     mark = (lambda text: f"<!-- {LIVE} -->{text}<!-- / -->") if live else str
     plain = (lambda text: "\n".join(f"{line} ({LIVE})" for line in text.splitlines())) if live else str
     html = "".join([
-        f'<p class="lm-head">{verdict.word}</p>', f"<p><strong>{mark(escape(sentence))}</strong></p>",
+        f'<p class="lm-head">{verdict.word}</p>', f'<div class="lm-claim">Claim: {escape(this.text)}.</div>',
+        f"<p><strong>{mark(escape(sentence))}</strong></p>",
         f"<p>{escape(guess)}</p>" if guess else "", f"<p>{mark(escape(between))}</p>" if between else "",
         f"<pre>{mark(escape(drawn))}</pre>",
-        folded(registration(this) | {"judged": verdict.level()}),
+        folded(registration(this) | {"judged": verdict.level() + judged}),
     ])
     text = [f"{id}: {this.text}", plain(sentence), *([guess] if guess else []), *([plain(between)] if between else []), plain(drawn),
             f"verdict: {verdict.word}"]
@@ -88,28 +98,48 @@ def judge(id: str, interval: Interval, *, outcome: str | None = None, levels: Ma
 
 
 def bar(verdict: Verdict) -> str:
-    """The interval on a scale of characters, with a line at what was asked: `0% ----├──●──┤--│-- 100%`."""
+    """The interval on a scale of characters: `0% ----╌╌├──●──┤╌│╌--- 100%`, and below it what was asked, `│→ at least 60%`.
+
+    Between ├ and ┤ lies the interval that is shown; ╌ goes on to the one at which the claim is judged. The arrow points to the side on
+    which the claim holds.
+    """
     claim, interval = verdict.claim, verdict.interval
-    marks = [claim.least_effect] + [-claim.least_effect] * (claim.direction == "within")
-    ends = [0.0, 1.0] if interval.unit == "%" else [0.0, *marks, interval.low, interval.high]
+    judged = at_which_judged(verdict)
+    outer = min(judged.low, interval.low), max(judged.high, interval.high)
+    least, most = limits(interval.unit)
+    within = claim.direction == "within"
+    marks = [-claim.least_effect] * within + [claim.least_effect]
+    ends = [0.0, 1.0] if interval.unit == "%" else [0.0, *marks, *outer]
     low, high = min(ends), max(ends)
     if interval.unit != "%":
         low, high = (end + 0.08 * (high - low) * (1 if end > 0 else -1 if end < 0 else 0) for end in (low, high))
+        low, high = max(low, least), min(high, most)
 
     def at(value):
-        return round((WIDTH - 1) * (value - low) / ((high - low) or 1.0))
+        return min(max(round((WIDTH - 1) * (value - low) / ((high - low) or 1.0)), 0), WIDTH - 1)
 
     line = ["·"] * WIDTH
-    line[at(interval.low) : at(interval.high) + 1] = "─" * (at(interval.high) - at(interval.low) + 1)
+    for ends, sign in ((outer, "╌"), ((interval.low, interval.high), "─")):
+        line[at(ends[0]) : at(ends[1]) + 1] = sign * (at(ends[1]) - at(ends[0]) + 1)
     for value, sign in [*((mark, "│") for mark in marks), (interval.low, "├"), (interval.high, "┤"), (interval.estimate, "●")]:
-        line[min(max(at(value), 0), WIDTH - 1)] = sign
-    below = [" "] * WIDTH
-    for mark in marks:
-        below[at(mark)] = "│"
+        line[at(value)] = sign
     left, right = (quantity(end, interval.unit) for end in (low, high))
+    below = [" "] * (len(left) + 1 + WIDTH + 1)
+    for i, mark in enumerate(marks):
+        place = len(left) + 1 + at(mark)
+        below[place] = "│"
+        upwards = claim.direction == "at least" or (within and i == 0)
+        beside = place + (1 if upwards else -1)
+        below[beside] = below[beside].strip() or ("→" if upwards else "←")
     asked = f"{claim.direction} {quantity(claim.least_effect, interval.unit).lstrip('+')}"
-    indent = " " * (len(left) + 1)
-    return f"{left} {''.join(line)} {right}\n{indent}{''.join(below).rstrip()} {asked}"
+    return f"{left} {''.join(line)} {right}\n{''.join(below).rstrip()} {asked}"
+
+
+def at_which_judged(verdict: Verdict) -> Interval:
+    """The interval that the verdict was taken from, within what the measure allows."""
+    judged = verdict.judged or verdict.interval
+    least, most = limits(judged.unit)
+    return replace(judged, low=max(judged.low, least), high=min(judged.high, most))
 
 
 def folded(rows: Mapping[str, str]) -> str:
