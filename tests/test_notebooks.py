@@ -232,6 +232,8 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("08_gradients_rates", "95%"): "how much was enough",
     ("08_gradients_too_long", "500 steps"): "how long the runs train",
     ("08_gradients_too_long", "0.05 nats"): "what the claim asks for",
+    ("10_instructions_and_answers", "5%"): "how many wrong answers the threshold is chosen for",
+    ("10_instructions_desk", "5%"): "how many wrong answers the threshold is chosen for",
     ("10_instructions_form", "65 billion"): "the size of the model of Zhou et al.",
     ("10_instructions_facts", "30 points"): "what the claim asks for",
     **{("10_instructions_facts", text): "what Allen-Zhu and Li report" for text in ("9.7%", "48.9%", "96.6%", "86%", "96%")},
