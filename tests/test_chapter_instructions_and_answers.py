@@ -1,10 +1,12 @@
 """A form, storage and new facts, and a support desk's answers: nothing leaks from what was shown into what is asked."""
 
+import re
+
 import numpy as np
 import pytest
 from conftest import Letters
 
-from lmtutor.chapters.instructions_and_answers import knowledge
+from lmtutor.chapters.instructions_and_answers import answering, knowledge
 from lmtutor.chapters.instructions_and_answers.knowledge import (
     TAUGHT,
     asked_in_forms,
@@ -14,6 +16,7 @@ from lmtutor.chapters.instructions_and_answers.knowledge import (
     storage_text,
 )
 from lmtutor.chapters.instructions_and_answers.support_desk import ab_result, ab_sheet, encode_pairs, names_key, word_f1
+from lmtutor.data import support
 from lmtutor.data.support import Topic
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.tinyworld import world as tw
@@ -103,3 +106,70 @@ def test_a_blind_sheet_is_counted_for_the_side_that_won():
         ab_result(sheet, first)
     with pytest.raises(DataError, match="as many of each"):
         ab_sheet(["q"], [], ["a"], seed=0)
+
+
+# What a desk answers, and what it hands on -----------------------------------------------------------------------------
+
+
+def test_each_topic_is_asked_anew_in_three_degrees_and_never_with_its_key():
+    per_topic = {topic: sorted(one.degree for one in support.answered() if one.topic is topic) for topic in support.read()}
+    assert len(per_topic) == 96 and all(degrees == ["far", "near", "ordinary"] for degrees in per_topic.values())
+    assert not any(names_key(one.text, one.topic) for one in support.answered())
+    texts = [one.text.casefold() for one in support.questions()]
+    before = {question.casefold() for topic in support.read() for question in topic.questions}
+    assert len(set(texts)) == len(texts) and not set(texts) & before
+    assert {one.degree for one in support.questions() if one.topic is None} == {"neighbour", "outside"}
+
+
+def test_the_degrees_share_less_and_less_with_the_handbook():
+    content = lambda text: {word for word in re.findall(r"[a-z]+", text.casefold()) if len(word) > 3}  # noqa: E731
+    shared = {degree: np.mean([len(content(one.text) & content(one.topic.policy)) for one in support.answered() if one.degree == degree])
+              for degree in ("near", "ordinary", "far")}
+    assert shared["near"] > 3 and 0.5 < shared["ordinary"] < 2 and shared["far"] < 0.5
+
+
+def test_nothing_that_is_reported_was_there_to_choose_by():
+    parts = support.unanswered()
+    assert {part: len(some) for part, some in parts.items()} == {"train": 24, "dev": 24, "test": 48}
+    chosen_by = {one.text for one in answering.dev_questions()} | {one.text for one in parts["train"]}
+    chosen_by |= {question for topic in support.read() for question in topic.questions[:2]}
+    assert len(answering.test_questions()) == 336 and not chosen_by & {one.text for one in answering.test_questions()}
+
+
+def test_a_topic_is_as_like_as_its_likest_text():
+    scores = np.array([[0.1, 0.9, 0.3], [0.5, 0.2, 0.4]])
+    assert answering.by_topic(scores, np.array([0, 0, 1])).tolist() == [[0.9, 0.3], [0.5, 0.4]]
+    assert answering.gap(np.array([[0.2, 0.9, 0.5]])) == pytest.approx(0.4)
+    texts, owners = answering.stored_texts("handbook and past questions")
+    assert len(texts) == 288 and texts[3] == support.read()[1].policy and owners[:4].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("said", "refuses"), [
+    (answering.REFUSAL, True), ("I don't know.", True), ("The handbook does not mention it: no information.", True), ("I cannot answer that.", True),
+    ("That is not stated.", True), ("It costs 3 crowns.", False), ("Do not worry, it is 3 crowns.", False), ("", False),
+])
+def test_a_refusal_is_told_from_an_answer(said, refuses):
+    assert answering.is_refusal(said) == refuses
+
+
+def test_right_and_wrong_answers_by_hand_as_the_desk_gets_more_daring():
+    outcome, sure, answerable = ["right", "wrong", "right", "refused"], [0.9, 0.8, 0.7, 0.95], [True, True, True, False]
+    found = answering.trade(outcome, sure, answerable)
+    assert found["least"].tolist() == [0.9, 0.8, 0.7]
+    assert found["right"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3]) and found["wrong"].tolist() == [0, 0.25, 0.25]
+    assert answering.least_confidence(outcome, sure, answerable, wrong=0.0) == 0.9
+    assert answering.least_confidence(outcome, sure, answerable, wrong=0.25) == 0.7
+    assert answering.least_confidence(["wrong"], [0.5], [True], wrong=0.1) == float("inf")
+    dev = {"outcome": outcome, "confidence": sure}
+    asked = [support.Question("q", DEPOSIT if one else None, "near") for one in answerable]
+    assert answering.held_back(dev, {"outcome": ["wrong", "right"], "confidence": [0.85, 0.9]}, asked, wrong=0.0) == ["refused", "right"]
+
+
+def test_an_answer_to_what_nothing_answers_is_wrong_unless_it_is_refused():
+    asked = [support.Question("q", DEPOSIT, "near"), support.Question("q", DEPOSIT, "near"), support.Question("q", None, "outside"),
+             support.Question("q", None, "outside")]
+    said = ["We hold 63 crowns.", "We hold 36 crowns.", "We hold 63 crowns.", answering.REFUSAL]
+    assert answering.outcomes(said, asked) == ["right", "wrong", "wrong", "refused"]
+    first, second = support.read()[:2]
+    sent = answering.sent({"topics": [[0, 1, 2], [0, 1, 2]], "confidence": [1, 2]}, [support.Question("q", first, "near"), support.Question("q", second, "near")])
+    assert sent["outcome"] == ["right", "wrong"] and sent["said"] == [first.answer] * 2
