@@ -1,5 +1,6 @@
 """A form, storage and new facts, and a support desk's answers: nothing leaks from what was shown into what is asked."""
 
+import hashlib
 import re
 
 import numpy as np
@@ -173,3 +174,10 @@ def test_an_answer_to_what_nothing_answers_is_wrong_unless_it_is_refused():
     first, second = support.read()[:2]
     sent = answering.sent({"topics": [[0, 1, 2], [0, 1, 2]], "confidence": [1, 2]}, [support.Question("q", first, "near"), support.Question("q", second, "near")])
     assert sent["outcome"] == ["right", "wrong"] and sent["said"] == [first.answer] * 2
+
+
+def test_the_desk_was_recorded_on_the_questions_in_the_files():
+    """The records `answering` and `readers` name no data file, so this does: whoever changes a question records them anew."""
+    for name, digest in {"support": "d849444841b177c6", "questions": "1c4bb25261220c2e"}.items():
+        text = support.FILE.with_name(f"{name}.tsv").read_bytes().replace(b"\r\n", b"\n")
+        assert hashlib.sha256(text).hexdigest()[:16] == digest, f"{name}.tsv changed: record `answering` and `readers` anew"

@@ -177,7 +177,7 @@ def complete(model, tokenizer, text: str, *, offers: int = 5) -> list[tuple[str,
     return [(word, float(scores[keyboard.index[word]] / total)) for word in keyboard.shown(scores, typed.casefold())]
 
 
-@depends_on("data/support/*.tsv")
+@depends_on("data/support/support.tsv")
 def completion(*, seeds: Sequence[int], n: int, n_dev: int, words_before: int, model: str, dtype: str) -> dict:
     """Presses saved on sentences of news and on questions to a support desk: the model and counts, alone and after other text."""
     from lmtutor.data import support
