@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -25,6 +26,7 @@ from lmtutor.models import score
 from lmtutor.models.baselines import count_words
 from lmtutor.models.encoder import load_encoder
 from lmtutor.models.llm import load_llm
+from lmtutor.records.files import as_digits
 from lmtutor.records.recording import unit
 
 RARE = "tech"
@@ -118,10 +120,9 @@ class Search:
     def at(self, some: Sequence[Passage]) -> np.ndarray:
         return np.array([self.place[one] for one in some])
 
-    @cached_property
-    def asked(self) -> np.ndarray:
-        """Where dev and test stand: every way scores these."""
-        return self.at([*self.dev, *self.test])
+    def asked(self, parts: Sequence[str]) -> np.ndarray:
+        """Where the passages of "dev" or of "test", or of both, stand: every way scores these."""
+        return self.at([one for part in parts for one in getattr(self, part)])
 
     @cached_property
     def encoded(self) -> np.ndarray:
@@ -152,23 +153,23 @@ class Search:
         return (found - dev.mean(axis=0)) / np.maximum(dev.std(axis=0), 1e-6)
 
 
-# The ways: (search, draw, setting, seed) -> a score of each passage of dev, then of test --------------------------------------------
+# The ways: (search, draw, setting, seed, parts) -> a score of each passage of these parts, "dev" or "test" or both ----------------------
 
 def by_line(vectors: str):
     """Logistic regression on counts, on an encoder's vectors, or on a frozen model's."""
 
-    def scores(search, draw, setting, seed):
+    def scores(search, draw, setting, seed, parts):
         from sklearn.linear_model import LogisticRegression
 
         found = search.counted[setting["counts"]] if vectors == "counted" else getattr(search, vectors)
         line = LogisticRegression(C=setting["C"], class_weight="balanced" if setting["balanced"] else None, max_iter=5000)
         line.fit(found[search.at(draw)], [one.rare for one in draw])
-        return line.decision_function(found[search.asked])
+        return line.decision_function(found[search.asked(parts)])
 
     return scores
 
 
-def by_lora(search, draw, setting, seed):
+def by_lora(search, draw, setting, seed, parts):
     """LoRA on the upper layers, trained on all rare passages of the draw and on so many others for each; "yes" against "no"."""
     rare, rest = ([one for one in draw if one.rare == wanted] for wanted in (True, False))
     shown = [*rare, *rest[: setting["others"] * len(rare)]]
@@ -176,36 +177,35 @@ def by_lora(search, draw, setting, seed):
     steps = int(np.clip(PASSES * len(shown) // 16, *STEPS))
     adapted, classifier, _ = fit_lora(reader, [reader.items[i] for i in search.at(shown)], lr=setting["lr"], seed=seed, steps=steps)
     try:
-        found = predict(classifier, reader.numbered([reader.items[i] for i in search.asked]))
+        found = predict(classifier, reader.numbered([reader.items[i] for i in search.asked(parts)]))
     finally:
         lora.detach(adapted)
     return found[:, 1] - found[:, 0]
 
 
-def by_prompt(search, draw, setting, seed):
+def by_prompt(search, draw, setting, seed, parts):
     """No example: how much more probable the wanted answer is than the others together; calibrated, each answer's mean over dev is taken off."""
-    wording, answers = PROMPTS[setting["prompt"]]
-    found = asked(search, setting["prompt"], "dev"), asked(search, setting["prompt"], "test")
-    log_probs = np.concatenate(found)
+    log_probs = np.concatenate([answers(search, setting["prompt"], part) for part in parts])
     if setting["calibrated"]:
-        log_probs = log_probs - found[0].mean(axis=0)
+        log_probs = log_probs - answers(search, setting["prompt"], "dev").mean(axis=0)
     return log_probs[:, 0] - np.logaddexp.reduce(log_probs[:, 1:], axis=1)
 
 
-def asked(search: Search, prompt: str, part: str) -> np.ndarray:
-    """(N, K) log-probabilities of the answers; asked once."""
-    kept = vars(search).setdefault("_asked", {})
+def answers(search: Search, prompt: str, part: str) -> np.ndarray:
+    """(N, K) log-probabilities of a prompt's answers after each passage of a part; asked once."""
+    kept = vars(search).setdefault("_answers", {})
     if (prompt, part) not in kept:
-        wording, answers = PROMPTS[prompt]
+        wording, choices = PROMPTS[prompt]
         prefix = score.read_prefix(search.lm, search.tokenizer, wording.prefix())
-        kept[prompt, part] = score.score_choices(search.lm, search.tokenizer, prefix, [wording.question(one.text) for one in getattr(search, part)],
-                                                 [wording.choice(answer) for answer in answers], batch_size=32).log_probs.astype(float)
+        questions = [wording.question(one.text) for one in getattr(search, part)]
+        found = score.score_choices(search.lm, search.tokenizer, prefix, questions, [wording.choice(one) for one in choices], batch_size=32)
+        kept[prompt, part] = found.log_probs.astype(float)
     return kept[prompt, part]
 
 
-def by_description(search, draw, setting, seed):
+def by_description(search, draw, setting, seed, parts):
     """No example: how near the encoder puts a passage to a description of what is looked for."""
-    return search.encoded[search.asked] @ load_encoder().encode([setting["described"]])[0]
+    return search.encoded[search.asked(parts)] @ load_encoder().encode([setting["described"]])[0]
 
 
 def grid(**choices) -> list[dict]:
@@ -239,9 +239,8 @@ def rare(*, seeds: Sequence[int], tuning_seeds: Sequence[int], ways: Sequence[st
         tuned.append({"way": name, "setting": best, "tried": tried})
         for seed in seeds if learns else seeds[:1]:
             runs.append({"way": name, "seed": seed, **unit(f"{name} {seed}", run, search, how, best, seed)})
-    labels = {"dev": search.dev, "test": search.test, **{str(seed): search.draws[seed] for seed in seeds}}
     return {"tuned": tuned, "runs": runs,
-            "rare": {part: "".join(str(int(one.rare)) for one in some) for part, some in labels.items() if part in ("dev", "test")},
+            "rare": {part: as_digits(one.rare for one in some) for part, some in (("dev", search.dev), ("test", search.test))},
             "articles": [one.article for one in search.test],
             "shared": round(shared([[one for one in search.draws[seed] if one.rare] for seed in seeds]), 4)}
 
@@ -253,15 +252,13 @@ def shared(draws: Sequence[Sequence[Passage]]) -> float:
 
 
 def on_dev(search: Search, how, setting: dict, seed: int) -> float:
-    found = np.asarray(how(search, search.draws[seed], setting, seed))[: len(search.dev)]
+    found = np.asarray(how(search, search.draws[seed], setting, seed, ["dev"]))
     return round(average_precision(found, np.array([one.rare for one in search.dev])), 5)
 
 
 def run(search: Search, how, setting: dict, seed: int) -> dict:
-    import time
-
     start = time.perf_counter()
-    found = np.asarray(how(search, search.draws[seed], setting, seed), float)
+    found = np.asarray(how(search, search.draws[seed], setting, seed, ["dev", "test"]), float)
     return {"scores": packed(found), "seconds": round(time.perf_counter() - start, 2)}
 
 
