@@ -31,6 +31,7 @@ from lmtutor.records.recording import unit
 
 RARE = "tech"
 WORDS = (12, 40)  # a passage shorter than the first is left out, a longer one than the second cut
+RUN = 8  # words in a row, by which a passage is known again
 PARTS = {"pool": 0.2, "dev": 0.15, "test": 0.65}  # of the articles; a draw of labels is taken out of the pool
 LEVELS = 2**16 - 1  # to which scores are rounded in the record
 
@@ -75,9 +76,22 @@ def passages() -> tuple[tuple[Passage, ...], dict[int, str]]:
     found = [Passage(" ".join(line.split()[: WORDS[1]]), at, names[row["label"]] == RARE)
              for at, row in enumerate(rows) for line in row["text"].split("\n") if len(line.split()) >= WORDS[0]]
     found = [found[i] for i in unrepeated([one.text for one in found])]
+    found = [found[i] for i in unlike([one.text for one in found])]
     keys = [normalise(f"{row['title']} {row['text']}") for row in rows]
     parts = split_by_hash(keys, [row["label"] for row in rows], PARTS, seed=SPLIT_SEED)
     return tuple(found), {at: part for part, several in parts.items() for at in several}
+
+
+def unlike(texts: Sequence[str]) -> list[int]:
+    """Which texts to keep, in order, so that none has half or more of its runs of eight words out of those before: news is written again."""
+    kept, known = [], set()
+    for i, text in enumerate(texts):
+        words = normalise(text).split()
+        runs = {tuple(words[j : j + RUN]) for j in range(len(words) - RUN + 1)}
+        if 2 * len(runs & known) < max(1, len(runs)):
+            kept.append(i)
+        known |= runs
+    return kept
 
 
 def drawn(part: str, n: int, share: float, seed: int) -> list[Passage]:
@@ -262,8 +276,6 @@ def run(search: Search, how, setting: dict, seed: int) -> dict:
     return {"scores": packed(found), "seconds": round(time.perf_counter() - start, 2)}
 
 
-# What scores are worth ---------------------------------------------------------------------------------------------------------------
-
 def packed(scores: np.ndarray) -> str:
     """(N,) scores as text: their order, and their distances on a scale of their own."""
     low, high = float(scores.min()), float(scores.max())
@@ -271,31 +283,6 @@ def packed(scores: np.ndarray) -> str:
     return base64.b64encode(codes.tobytes()).decode()
 
 
-def unpacked(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), "<u2").astype(float)
-
-
 def average_precision(scores: np.ndarray, rare: np.ndarray) -> float:
     """The mean, over the rare passages, of the precision of an alarm list that ends with it."""
     return float(Metric("average-precision", 2, rare=1).values(np.zeros(len(rare), int), rare.astype(int), scores).mean())
-
-
-def found_by(scores: np.ndarray, rare: np.ndarray, alarms: int) -> float:
-    """Of the rare passages the share among the so many highest scores."""
-    return float(rare[np.argsort(-scores, kind="stable")[:alarms]].sum() / rare.sum())
-
-
-def cost(scores: np.ndarray, rare: np.ndarray, threshold: float, price: float) -> float:
-    """A passage costs in the mean: 1 for a false alarm, `price` for a rare one that is missed. An alarm is a score of `threshold` or more."""
-    alarm = scores >= threshold
-    return float((price * (rare & ~alarm).sum() + (~rare & alarm).sum()) / len(rare))
-
-
-def best_threshold(scores: np.ndarray, rare: np.ndarray, price: float) -> float:
-    """The threshold at which these passages cost least; of equals the highest. Infinity gives no alarm at all."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    hits = np.cumsum(rare[order])[ends]
-    costs = np.append(price * rare.sum(), price * (rare.sum() - hits) + (ends + 1 - hits))
-    thresholds = np.append(np.inf, scores[order][ends])
-    return float(thresholds[costs.argmin()])
