@@ -30,7 +30,7 @@ from lmtutor.records.files import as_digits
 from lmtutor.records.recording import unit
 
 RARE = "tech"
-WORDS = (12, 40)  # a passage shorter than the first is left out, a longer one than the second cut
+WORDS = (12, 32)  # a passage shorter than the first is left out, a longer one than the second cut
 RUN = 8  # words in a row, by which a passage is known again
 PARTS = {"pool": 0.2, "dev": 0.15, "test": 0.65}  # of the articles; a draw of labels is taken out of the pool
 LEVELS = 2**16 - 1  # to which scores are rounded in the record
@@ -52,13 +52,13 @@ COUNTS = {  # what is counted
     "words": {"token_pattern": r"(?u)\b\w+\b"}, "pieces of words": {"analyzer": "char_wb", "ngram_range": (2, 5)}, "both, and pairs of words": None}
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 FROZEN = (0.001, 0.01, 0.1, 1.0)
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+RATES = (5e-4, 1e-3, 2e-3)
 PASSES, STEPS = 4, (40, 120)  # through what LoRA is trained on; steps at least, and at most
 
 
 @dataclass(frozen=True)
 class Passage:
-    """Up to forty words out of one article."""
+    """Up to 32 words out of one article."""
 
     text: str
     article: int
@@ -230,7 +230,7 @@ WAYS = {  # way -> how it scores, its settings, whether it learns from labels
     "counted words": (by_line("counted"), grid(counts=list(COUNTS), C=STRENGTHS, balanced=[True, False]), True),
     "encoder": (by_line("encoded"), grid(C=STRENGTHS, balanced=[True, False]), True),
     "frozen model": (by_line("scaled"), grid(C=FROZEN, balanced=[True, False]), True),
-    "LoRA": (by_lora, grid(others=[9], lr=RATES) + grid(others=[3, 49], lr=[1e-3]), True),
+    "LoRA": (by_lora, grid(others=[9], lr=RATES) + grid(others=[49], lr=[1e-3]), True),
     "encoder, description": (by_description, grid(described=DESCRIBED), False),
     "prompt": (by_prompt, grid(prompt=list(PROMPTS), calibrated=[False, True]), False),
 }
