@@ -52,7 +52,7 @@ COUNTS = {  # what is counted
     "words": {"token_pattern": r"(?u)\b\w+\b"}, "pieces of words": {"analyzer": "char_wb", "ngram_range": (2, 5)}, "both, and pairs of words": None}
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 FROZEN = (0.001, 0.01, 0.1, 1.0)
-RATES = (5e-4, 1e-3, 2e-3)
+RATES = (1e-3, 2e-3, 4e-3)
 PASSES, STEPS = 4, (40, 120)  # through what LoRA is trained on; steps at least, and at most
 
 
