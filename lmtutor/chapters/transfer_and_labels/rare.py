@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
+import torch
 
 from lmtutor.data.prompts import Item, Template
 from lmtutor.data.tasks import TOPICS, Task
 from lmtutor.data.texts import SPLIT_SEED, normalise, split_by_hash, unrepeated
 from lmtutor.finetune import lora
-from lmtutor.finetune.classifier import predict
-from lmtutor.finetune.upper_layers import Reader, fit_lora
+from lmtutor.finetune.classifier import in_batches, label_word_head, pooled, predict
+from lmtutor.finetune.upper_layers import Reader, fit_lora, split
 from lmtutor.measure.by_item import Metric
 from lmtutor.models import score
 from lmtutor.models.baselines import count_words
@@ -38,15 +39,14 @@ LEVELS = 2**16 - 1  # to which scores are rounded in the record
 ASKED = "computers, phones, software, the internet or video games"
 YES_NO = Template("{text}\nQuestion: Is this about technology?\nAnswer:", end="\n\n")
 TOPIC = Template("Article: {text}\nTopic:", end="\n\n")
-PROMPTS = {  # name -> wording, answers of which the first is what is looked for
+ANSWERS = ("technology", *(word for name, word in TOPICS.items() if name != RARE))  # of which the first is what is looked for
+PROMPTS = {  # what else is asked than the topic: name -> wording, answers
     "yes or no": (YES_NO, ("yes", "no")),
-    "yes or no, told what it is": (
-        Template(f"{{text}}\nQuestion: Is this about technology, such as {ASKED}?\nAnswer:", end="\n\n"), ("yes", "no")),
     "yes or no, as a chat": (  # the form that SmolLM2 was tuned on
         Template("<|im_start|>user\n{text}\n\nIs this about technology? Answer yes or no.<|im_end|>\n<|im_start|>assistant\n",
                  answer="{label}", end="<|im_end|>\n"), ("Yes", "No")),
-    "which topic": (TOPIC, ("technology", *(word for name, word in TOPICS.items() if name != RARE))),
 }
+WHICH = "which topic"
 DESCRIBED = ("technology", "This is about technology.", f"This is about technology: {ASKED}.")
 COUNTS = {  # what is counted
     "words": {"token_pattern": r"(?u)\b\w+\b"}, "pieces of words": {"analyzer": "char_wb", "ngram_range": (2, 5)}, "both, and pairs of words": None}
@@ -155,14 +155,29 @@ class Search:
     @cached_property
     def reader(self) -> Reader:
         """How the language model reads the passages; the layers that LoRA leaves alone read each of them once."""
-        items = [Item(one.text, "yes" if one.rare else "no") for one in self.all]
+        items = [Item(one.text, ANSWERS[0] if one.rare else "other") for one in self.all]
         parts = items[: self.n_pool], items[self.n_pool : -len(self.test)], items[-len(self.test) :]
-        return Reader(self.lm, self.tokenizer, Task("rare", YES_NO, *map(tuple, parts), ("no", "yes")))
+        return Reader(self.lm, self.tokenizer, Task("rare", TOPIC, *map(tuple, parts), ("other", ANSWERS[0])))
+
+    @cached_property
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the frozen model makes of each passage: its mean hidden state, and after "Topic:" the logit of each topic's word."""
+        reader, lm = self.reader, self.lm
+        _, upper = split(lm.model, lm.config.num_hidden_layers - reader.layers)
+        head = label_word_head(lm, [score.encode_text(self.tokenizer, TOPIC.choice(word))[0] for word in ANSWERS])
+        means, logits = np.zeros((len(self.all), lm.config.hidden_size), np.float32), np.zeros((len(self.all), len(ANSWERS)))
+        with torch.inference_mode():
+            for at in in_batches(reader.rows, 32):
+                lengths = torch.from_numpy(reader.rows[at, -2])
+                hidden = upper(inputs_embeds=reader.states[torch.from_numpy(at), : int(lengths.max())], use_cache=False).last_hidden_state
+                means[at] = pooled(hidden.float(), lengths, "mean").numpy()
+                logits[at] = head(pooled(hidden, lengths, "last").float()).numpy()
+        return means, logits
 
     @cached_property
     def scaled(self) -> np.ndarray:
-        """The frozen model's mean hidden states, each number scaled by its mean and spread over dev."""
-        found = self.reader.features
+        """The mean hidden states, each number scaled by its mean and spread over dev."""
+        found = self.read[0]
         dev = found[self.at(self.dev)]
         return (found - dev.mean(axis=0)) / np.maximum(dev.std(axis=0), 1e-6)
 
@@ -184,7 +199,7 @@ def by_line(vectors: str):
 
 
 def by_lora(search, draw, setting, seed, parts):
-    """LoRA on the upper layers, trained on all rare passages of the draw and on so many others for each; "yes" against "no"."""
+    """LoRA on the upper layers, trained on all rare passages of the draw and on so many others for each; "technology" against "other"."""
     rare, rest = ([one for one in draw if one.rare == wanted] for wanted in (True, False))
     shown = [*rare, *rest[: setting["others"] * len(rare)]]
     reader = search.reader
@@ -206,7 +221,9 @@ def by_prompt(search, draw, setting, seed, parts):
 
 
 def answers(search: Search, prompt: str, part: str) -> np.ndarray:
-    """(N, K) log-probabilities of a prompt's answers after each passage of a part; asked once."""
+    """(N, K) log-probabilities of a prompt's answers after each passage of a part, but for what is the same for all; asked once."""
+    if prompt == WHICH:
+        return search.read[1][search.asked([part])]
     kept = vars(search).setdefault("_answers", {})
     if (prompt, part) not in kept:
         wording, choices = PROMPTS[prompt]
@@ -230,9 +247,9 @@ WAYS = {  # way -> how it scores, its settings, whether it learns from labels
     "counted words": (by_line("counted"), grid(counts=list(COUNTS), C=STRENGTHS, balanced=[True, False]), True),
     "encoder": (by_line("encoded"), grid(C=STRENGTHS, balanced=[True, False]), True),
     "frozen model": (by_line("scaled"), grid(C=FROZEN, balanced=[True, False]), True),
-    "LoRA": (by_lora, grid(others=[9], lr=RATES) + grid(others=[49], lr=[1e-3]), True),
+    "LoRA": (by_lora, grid(others=[9], lr=RATES) + grid(others=[3], lr=[2e-3]), True),
     "encoder, description": (by_description, grid(described=DESCRIBED), False),
-    "prompt": (by_prompt, grid(prompt=list(PROMPTS), calibrated=[False, True]), False),
+    "prompt": (by_prompt, grid(prompt=[WHICH, *PROMPTS], calibrated=[False, True]), False),
 }
 
 
