@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lmtutor.chapters.transfer_and_labels import curves
+from lmtutor.chapters.transfer_and_labels import alarms, curves, rare
 from lmtutor.chapters.transfer_and_labels.labels import labels_worth
 from lmtutor.chapters.transfer_and_labels.wider import best
+from lmtutor.data.texts import normalise
 from lmtutor.errors import DataError
 
 
@@ -83,3 +84,64 @@ def test_a_better_setting_takes_a_cell_over_and_more_draws_of_the_same_join_it(t
     assert curves.paired("t", curves.WORDS, "a", 8).tolist() == [[0, -1], [1, 0]]
     assert [one["setting"]["lr"] for one in curves.tried()["t", "a", 4]] == [0.0001, 0.001, 0.01]
     assert curves.where_best("a") == [1, 2, 0]
+
+
+@pytest.mark.long
+def test_a_draw_keeps_one_in_fifty_and_no_near_copy_stands_in_two_parts():
+    pool, dev, test = (rare.drawn(part, n, 0.02, 0) for part, n in (("pool", 1000), ("dev", 1000), ("test", 3000)))
+    assert [(len(some), sum(one.rare for one in some)) for some in (pool, dev, test)] == [(1000, 20), (1000, 20), (3000, 60)]
+    articles = [{one.article for one in some} for some in (pool, dev, test)]
+    assert not articles[0] & articles[1] and not articles[0] & articles[2] and not articles[1] & articles[2]
+    of_rare = [one.article for one in test if one.rare]
+    assert len(set(of_rare)) == len(of_rare), "no two rare ones out of one article"
+    assert rare.drawn("pool", 1000, 0.02, 0) == pool != rare.drawn("pool", 1000, 0.02, 1)
+
+    def runs_of_eight(some):
+        return {tuple(words[i : i + 8]) for one in some for words in [normalise(one.text).split()] for i in range(len(words) - 7)}
+
+    both, of_test = runs_of_eight([*pool, *dev]), [runs_of_eight([one]) for one in test]
+    copied = [one.text for one, runs in zip(test, of_test, strict=True) if runs and 2 * len(runs & both) >= len(runs)]
+    assert not copied, copied[:3]
+    texts = ["one two three four five six seven eight nine", "a b", "one two three four five six seven eight ten", "a b c"]
+    assert rare.unlike(texts) == [0, 1, 3]
+
+
+def test_average_precision_is_scikit_learns():
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        true, scores = rng.random(300) < 0.05, rng.integers(0, 40, 300).astype(float)  # with ties
+        assert rare.average_precision(scores, true) == pytest.approx(average_precision_score(true, scores))
+
+
+def test_alarms_and_costs_by_hand():
+    scores, true = np.array([9.0, 8, 7, 6, 5]), np.array([True, False, True, False, False])
+    assert alarms.found_by(scores, true, 1) == 0.5 and alarms.found_by(scores, true, 3) == 1
+    assert (alarms.alarms_for(scores, true, 0.5), alarms.alarms_for(scores, true, 1.0)) == (1, 3)
+    assert alarms.cost(scores, true, 7, 50) == pytest.approx(1 / 5), "both found, one false alarm"
+    assert alarms.cost(scores, true, np.inf, 50) == pytest.approx(100 / 5), "no alarm misses both"
+    assert alarms.best_threshold(scores, true, 50) == 7
+    assert alarms.best_threshold(scores, true, 0.5) == 9, "a second find is not worth a false alarm"
+    assert alarms.best_threshold(-scores, true, 0.1) == np.inf
+    tied = np.array([2.0, 2, 1, 1, 1])
+    assert alarms.best_threshold(tied, true, 5) == 1 and alarms.best_threshold(tied, true, 2) == 2, "of one score all or none"
+
+
+def test_scores_come_back_in_their_order_and_values_of_texts_as_those_of_articles(monkeypatch):
+    scores = np.random.default_rng(1).normal(size=(2, 50))
+    results = {"rare": {"dev": "0" * 18 + "10", "test": "1" * 3 + "0" * 27}, "articles": [i // 3 for i in range(30)], "shared": 0.1,
+               "runs": [{"way": "a", "scores": rare.packed(row)} for row in scores]}
+    monkeypatch.setattr(alarms, "load", lambda name: SimpleNamespace(results=results))
+    for function in (alarms.truth, alarms.scores):
+        function.cache_clear()
+    try:
+        assert (np.argsort(alarms.scores()["a"]["test"]) == np.argsort(scores[:, 20:])).all()
+        assert alarms.scores()["a"]["dev"].shape == (2, 20) and alarms.truth()["dev"].sum() == 1
+        values = alarms.precision("a")
+        exact = [rare.average_precision(row[20:], alarms.truth()["test"]) for row in scores]
+        assert values.shape == (2, 10) and values.mean(axis=1) == pytest.approx(exact)
+        assert alarms.difference("a", "a").estimate == 0
+    finally:
+        for function in (alarms.truth, alarms.scores):
+            function.cache_clear()

@@ -200,6 +200,8 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("07_transfer_steps", "90%"): "the bar that the runs were held to",
     ("07_transfer_news", "23 million"): "the size of a published encoder",
     ("07_transfer_urgency", "135 million"): "the size of a published model",
+    ("07_transfer_rare", "135 million"): "the size of a published model",
+    ("07_transfer_rare", "2.8 seconds"): "what Hollmann et al. report",
     ("04_masked_and_causal", "60%"): "what an exercise asks for",
     ("04_masked_and_causal", "40%"): "what an exercise asks for",
     ("04_masked_and_causal", "700 steps"): "what an exercise asks for",
