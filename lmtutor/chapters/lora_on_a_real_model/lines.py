@@ -22,6 +22,8 @@ from lmtutor.models.encoder import load_encoder
 from lmtutor.models.llm import load_llm
 from lmtutor.models.score import encode_text, generate_answers
 from lmtutor.records.recording import units
+from lmtutor.records.store import load
+from lmtutor.records.sweep import lowest_near
 
 WORDS = 40                    # of an article, its title left out
 SHORTEST, LONGEST = 10, 40    # characters of a headline
@@ -176,3 +178,32 @@ def lines(*, seeds: Sequence[int], tuning_seed: int, labels: int, rates: Sequenc
         "said": {"rules alone": [one["said"] for one in rules], "rules and examples": [one["said"] for one in shown],
                  "LoRA": [one["said"] for one in tuned], "no language model": [one["said"] for one in plain]},
     }
+
+
+def gentle(*, seeds: Sequence[int], within: float, labels: int, n_test: int, model: str, dtype: str) -> dict:
+    """The record: the same by LoRA at the lowest rate whose dev lines kept the rules as often as the best rate's, give or take `within`."""
+    tried = load("lora_on_a_real_model/lines").results["tried"]["LoRA"]
+    lr = lowest_near(within)({one["lr"]: one["kept"] for one in tried})
+    runs = units(taught, {f"test LoRA lr={lr} seed={s}": (lr, s, "test", n_test, labels, model, dtype) for s in seeds})
+    return {"lr": lr, "said": [one["said"] for one in runs]}
+
+
+# What is shown -----------------------------------------------------------------------------------------------------
+
+
+def mend(said: str, topic: str) -> str:
+    """The line with another topic; of what has no bar all is taken as the headline."""
+    return f"{topic} | {said.rpartition(' | ')[2]}"
+
+
+def kept(results: dict) -> dict[str, dict[str, np.ndarray]]:
+    """Of the record: way -> rule -> (runs, articles) of 0 and 1; the prompt mended by the linear layer's topic is a way, too."""
+    said = dict(results["said"])
+    said["rules and examples, topic mended"] = [[mend(line, other.partition(" |")[0]) for line, other in zip(run, layer, strict=True)]
+                                                for run, layer in zip(said["rules and examples"], said["no language model"], strict=True)]
+    topics = [line.partition(" |")[0] for line in results["wanted"]]
+    found = {}
+    for way, runs in said.items():
+        each = [[keeps(*one) for one in zip(run, results["articles"], topics, strict=True)] for run in runs]
+        found[way] = {rule: np.array([[one[rule] for one in run] for run in each], dtype=float) for rule in (*RULES, "all")}
+    return found
