@@ -22,8 +22,6 @@ from lmtutor.models.encoder import load_encoder
 from lmtutor.models.llm import load_llm
 from lmtutor.models.score import encode_text, generate_answers
 from lmtutor.records.recording import units
-from lmtutor.records.store import load
-from lmtutor.records.sweep import lowest_near
 
 WORDS = 40                    # of an article, its title left out
 SHORTEST, LONGEST = 10, 40    # characters of a headline
@@ -178,14 +176,6 @@ def lines(*, seeds: Sequence[int], tuning_seed: int, labels: int, rates: Sequenc
         "said": {"rules alone": [one["said"] for one in rules], "rules and examples": [one["said"] for one in shown],
                  "LoRA": [one["said"] for one in tuned], "no language model": [one["said"] for one in plain]},
     }
-
-
-def gentle(*, seeds: Sequence[int], within: float, labels: int, n_test: int, model: str, dtype: str) -> dict:
-    """The record: the same by LoRA at the lowest rate whose dev lines kept the rules as often as the best rate's, give or take `within`."""
-    tried = load("lora_on_a_real_model/lines").results["tried"]["LoRA"]
-    lr = lowest_near(within)({one["lr"]: one["kept"] for one in tried})
-    runs = units(taught, {f"test LoRA lr={lr} seed={s}": (lr, s, "test", n_test, labels, model, dtype) for s in seeds})
-    return {"lr": lr, "said": [one["said"] for one in runs]}
 
 
 # What is shown -----------------------------------------------------------------------------------------------------
