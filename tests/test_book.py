@@ -1,5 +1,6 @@
 """The built book: strict, self-contained, described, linked, small. The pages are built here, afresh."""
 
+import json
 import os
 import re
 import shutil
@@ -138,8 +139,14 @@ def test_internal_links_and_anchors_lead_somewhere(pages, site):
 
 
 def test_sizes(pages, site):
-    assert sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) <= 39e6  # 37.1 MB with 46 pages below their chapters
+    assert sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) <= 32e6
     assert max((site / name).stat().st_size for name in pages) <= 1.1e6
+
+
+def test_downloads_are_notebooks_to_be_run(site):
+    books = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((site / "_sources").rglob("*.ipynb"))]
+    assert len(books) > 50
+    assert not any(cell.get("outputs") or cell.get("execution_count") for book in books for cell in book["cells"])
 
 
 def test_the_live_model_is_small_and_loaded_by_pages_that_show_it(pages, site):

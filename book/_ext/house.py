@@ -74,14 +74,14 @@ def mend_pages(app, failure):
 
 
 def thin_downloads(app, failure):
-    """Of a figure stored twice, the notebooks offered for download keep the PNG: JupyterLab shows no SVG of a notebook that isn't trusted."""
+    """The notebooks offered for download come without outputs, to be run: their pictures stand in the pages, and would be a quarter of the book."""
     if failure or app.builder.format != "html":
         return
     for file in (app.outdir / "_sources").rglob("*.ipynb"):
         book = json.loads(file.read_text(encoding="utf-8"))
-        for output in (output for cell in book["cells"] for output in cell.get("outputs", [])):
-            if "image/png" in output.get("data", {}):
-                output["data"].pop("image/svg+xml", None)
+        for cell in book["cells"]:
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}
         file.write_text(json.dumps(book, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
