@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lmtutor.chapters.where_it_comes_from import induction
+from lmtutor.chapters.where_it_comes_from.exercises import one_layer, skips
 from lmtutor.chapters.where_it_comes_from.switches import (
     N_LABELS,
     SWITCHES,
@@ -203,3 +204,35 @@ def test_a_jump_is_the_first_step_that_stays_above():
     assert induction.jump([0, 10, 20, 30], [0, 0.6, 0.4, 0.7], half=0.5) == 30
     assert induction.jump([0, 10, 20], [0, 0.6, 0.7], half=0.5) == 10
     assert induction.jump([0, 10], [0, 0.1], half=0.5) is None
+
+
+# Exercises --------------------------------------------------------------------------------------------------------
+
+
+def head(asks, keys, values):
+    scores = 20 * asks @ keys.T
+    return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(-1) @ values
+
+
+def circuit(row, n_words, back):
+    word, place = torch.nn.functional.one_hot(torch.tensor(row), n_words).float(), torch.eye(len(row))
+    note = head(place @ torch.diag(torch.ones(len(row) - back), -back), place, word)
+    return head(word, note, word)
+
+
+def test_a_circuit_that_skips_is_told_from_one_that_does_not():
+    assert skips(lambda row, n_words: circuit(row, n_words, 2)) is True
+    assert "it still says the very next word" in skips(lambda row, n_words: circuit(row, n_words, 1))
+    assert skips(lambda row, n_words: circuit(row, n_words, 3)).startswith("after [0, 3, 1, 4, 2, 5, 3] it says 2, and 4 is right")
+    assert "return a row of 7 shares for each of the 7 places" in skips(lambda row, n_words: circuit(row, n_words, 2)[-1])
+    assert "the function itself" in skips("moon")
+
+
+def test_a_circuit_of_one_head_has_to_have_one_head_and_to_look_one_place_on():
+    def smeared(row, n_words, head, by=1):
+        word = torch.nn.functional.one_hot(torch.tensor(row), n_words).float()
+        return head(word, torch.nn.functional.pad(word, (0, 0, by, -by)), word)
+
+    assert one_layer(smeared) is True
+    assert "it called head 0 times" in one_layer(lambda row, n_words, head: circuit(row, n_words, 1))
+    assert one_layer(lambda row, n_words, head: smeared(row, n_words, head, 2)).startswith("after [0, 3, 1, 4, 2, 5, 3] it says 4, and 1 is right")

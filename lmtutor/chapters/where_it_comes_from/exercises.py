@@ -4,22 +4,61 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmtutor.classroom.exercises import Exercise, as_number, as_word, checker, number
+from lmtutor.classroom.exercises import Exercise, as_number, as_word, checker
 
 
-def sooner_by() -> float:
-    """By how many steps one smeared layer jumps before two layers do, on average over the recorded seeds."""
-    from lmtutor.chapters.where_it_comes_from import induction
-    from lmtutor.records.store import load
+ROWS = ([0, 3, 1, 4, 2, 5, 3], [0, 2, 5, 1, 6, 2], [0, 6, 1, 2, 3, 4, 5, 1])  # of words; 0 begins each, the last stood there before
+N_WORDS = 7
 
-    told = load("where_it_comes_from/induction")
 
-    def jump(kind, seed):
-        curve = told.results["runs"][f"{kind} {seed}"]["curve"]
-        return induction.jump([x["step"] for x in curve], [x["accuracy"] for x in curve], half=curve[-1]["accuracy"] / 2)
+def says(answer: Any, row: list[int], *more: Any) -> int | str:
+    """The word that a reader's circuit says at the end of a row, or what is wrong with it."""
+    said = answer(list(row), N_WORDS, *more)
+    shape = tuple(getattr(said, "shape", ()))
+    if shape != (len(row), N_WORDS):
+        return f"return a row of {N_WORDS} shares for each of the {len(row)} places, as circuit does; it was {shape or type(said).__name__}"
+    return int(said[-1].argmax())
 
-    gaps = [jump("two layers", seed) - jump("one layer, smeared", seed) for seed in told.seeds]
-    return sum(gaps) / len(gaps)
+
+def skips(answer: Any) -> bool | str:
+    """A circuit that says what stood two places behind the last occurrence."""
+    if not callable(answer):
+        return "give the function itself, without calling it"
+    for row in ROWS:
+        place = row.index(row[-1])
+        said = says(answer, row)
+        if isinstance(said, str):
+            return said
+        if said == row[place + 1]:
+            return "it still says the very next word; the note is about one place back: which place should it be about?"
+        if said != row[place + 2]:
+            return f"after {row} it says {said}, and {row[place + 2]} is right: the word two behind where {row[-1]} stood before"
+    return True
+
+
+def one_layer(answer: Any) -> bool | str:
+    """A circuit of one head, whose keys know the word before."""
+    if not callable(answer):
+        return "give the function itself, without calling it"
+    calls = []
+
+    def head(asks, keys, values):
+        import torch
+
+        calls.append(1)
+        scores = 20 * asks @ keys.T
+        return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(-1) @ values
+
+    for row in ROWS:
+        calls.clear()
+        said = says(answer, row, head)
+        if isinstance(said, str):
+            return said
+        if len(calls) != 1:
+            return f"it called head {len(calls)} times; with keys that know the word before, once is enough"
+        if said != row[row.index(row[-1]) + 1]:
+            return f"after {row} it says {said}, and {row[row.index(row[-1]) + 1]} is right; a key is the word of the place before, moved by one"
+    return True
 
 
 def finds_places(answer: Any) -> bool | str:
@@ -52,13 +91,14 @@ def own_switch(answer: Any) -> bool | str:
 
 EXERCISES = [
     Exercise(
-        2, "What does guessing among the row's other tokens get?", number(1 / 15, within=0.001),
-        "sixteen tokens, less the present one", "it is the dashed line: what knowing the row without matching is worth",
+        2, "Make the circuit say not the next word but the one after it", skips,
+        "the note of a place should be about two places back",
+        "the second head is as it was: it searches the notes, and what is noted decides what is found",
     ),
     Exercise(
-        5, "By how many steps does one smeared layer jump before two layers do?", number(sooner_by, within=15),
-        "the mean over the seeds of half_way('two layers', s)[0] - half_way('one layer, smeared', s)[0]",
-        "smearing hands each place its predecessor from the first step on; a head of the first layer has to learn it",
+        5, "Write the circuit with one head, for keys that know the word before", one_layer,
+        "call head(word, before, word), where before is word moved down by one place, with zeros in its first row",
+        "a smeared key does what the first head did; that is why one layer can be enough",
     ),
     Exercise(
         10, "Write the places that an induction head should look at", finds_places,
