@@ -13,7 +13,7 @@ from lmtutor.measure.stats import NO_ERROR, Interval
 from lmtutor.records.store import load
 
 NOISE = 0.5  # standard deviation of what was added to y, where something was
-SIZES = (4, 16, 64, 256, 1024)  # how many lines a training had
+SIZES = (4, 16, 64, 1024)  # how many lines a training had
 
 
 @cache
