@@ -47,10 +47,10 @@ def weights_of(say, given: Problems) -> np.ndarray:
     """(prompts, points, 2) slope and offset of a rule whose answers lie on a line, read off its answers at 0 and at 1."""
     found = np.zeros((len(given.x), POINTS, 2))
     for n in range(POINTS):
-        two = np.repeat(given.x[:, None, : n + 1], 2, axis=1)
+        two = np.repeat(given.x[:, None], 2, axis=1)
         two[:, :, n] = plane.with_one(np.array([0.0, 1.0]))
-        y = np.repeat(given.y[:, None, : n + 1], 2, axis=1)
-        said = say(Problems(two.reshape(-1, n + 1, two.shape[-1]), y.reshape(-1, n + 1), y.reshape(-1, n + 1), 1.0))[:, n].reshape(-1, 2)
+        y = np.repeat(given.y, 2, axis=0)
+        said = say(Problems(two.reshape(-1, POINTS, two.shape[-1]), y, y, 1.0))[:, n].reshape(-1, 2)
         found[:, n] = np.stack([said[:, 1] - said[:, 0], said[:, 0]], axis=-1)
     return found
 
@@ -63,8 +63,7 @@ def points_arrive(runs: Sequence[dict], *, shown: int = 3, still: int = 3, own: 
     names = {"ridge, the best possible": "ridge"}
     lines_of_rules = {name: weights_of(rules[names.get(name, name)], first) for name in RULES}
     best = error(rules["ridge"](new), new).mean(axis=0)
-    truth = np.linalg.lstsq(first.x[0], first.truth[0], rcond=None)[0], *(
-        np.linalg.lstsq(first.x[i], first.truth[i], rcond=None)[0] for i in range(1, shown))
+    truth = [np.linalg.lstsq(first.x[i], first.truth[i], rcond=None)[0] for i in range(shown)]
     known = plane.lines_of(0, 4)[:, :2]
 
     panels = []
