@@ -175,7 +175,7 @@ def test_an_interval_of_errors_stays_above_zero_and_holds_their_mean():
 
 def test_what_was_recorded_of_lines_is_found_by_kind():
     assert len(lines.arm()) == len(lines.arm(layers=1)) == len(lines.arm(noise=lines.NOISE)) == 5
-    assert [len(lines.arm(noise=lines.NOISE, lines=size)) for size in lines.SIZES] == [11, 5, 3, 3]
+    assert [len(lines.arm(noise=lines.NOISE, lines=size)) for size in lines.SIZES] == [8, 5, 3, 3]
     assert lines.says(lines.arm(), 8).shape == (5, regression.N_TEST)
     given = regression.test_prompts()
     least = regression.predictors(0.0)

@@ -105,7 +105,7 @@ def stepped(panels: Sequence[Panel], *, own: str, alt: str, slider: str, still: 
         f'</label> <output style="display: inline-block; min-width: 1.6em">{still}</output> <button type="button">play</button></div>'
         + (f"<div>{escape(pick)} {radios}</div>" if radios else "") + (f"<div>{boxes}</div>" if boxes else ""))
     html = (f'<figure id="{own}" class="lm-steps" style="margin: 0"><div role="img" aria-label="{escape(alt)}" '
-            f'style="display: flex; flex-wrap: wrap; gap: 4px">{drawn}</div><div class="lm-controls" style="display: none; line-height: 1.9">'
+            f'style="display: flex; flex-wrap: wrap; gap: 4px">{drawn}</div><div class="lm-controls" style="display: none; line-height: 1.7">'
             f"{controls}</div><script>{SCRIPT.replace('OWN', own).replace('PACE', str(pace))}</script></figure>")
     display({"text/html": html, "text/plain": alt}, raw=True)
 

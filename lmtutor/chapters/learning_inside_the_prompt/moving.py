@@ -15,8 +15,8 @@ WIDE, HIGH, TOP = 335, 300, 44  # of one panel; what stands above its axes
 X_END, Y_END = 2.4, 4.2  # where the axes end, both ways
 BLUE, ORANGE = COLOURS[0], COLOURS[1]
 RULES = {  # rule -> the class of its marks, colour, dashes, whether shown at first
-    "averaging": ("r-mean", COLOURS[4], "2 3", False), "1 gradient step": ("r-one", COLOURS[1], "7 4", True),
-    "16 gradient steps": ("r-many", COLOURS[3], "2 4", False), "least squares": ("r-squares", COLOURS[2], "9 3", False),
+    "averaging": ("r-mean", COLOURS[1], "2 3", False), "1 gradient step": ("r-one", COLOURS[3], "7 4", True),
+    "16 gradient steps": ("r-many", COLOURS[4], "2 4", False), "least squares": ("r-squares", COLOURS[2], "9 3", False),
     "ridge, the best possible": ("r-ridge", COLOURS[2], "4 3", True),
 }
 
@@ -67,7 +67,8 @@ def points_arrive(runs: Sequence[dict], *, shown: int = 3, still: int = 3, own: 
     known = plane.lines_of(0, 4)[:, :2]
 
     panels = []
-    for run, colour, title, below in ((fresh, BLUE, "Trained on a new line every time", "line"), (few, ORANGE, "Trained on four lines", "four")):
+    for run, colour, title, below in ((fresh, BLUE, "Trained on a new line every time", "line"),
+                                      (few, ORANGE, "Trained on four lines", "four")):
         frames = {}
         for i in range(shown):
             steps = []
@@ -83,20 +84,20 @@ def points_arrive(runs: Sequence[dict], *, shown: int = 3, still: int = 3, own: 
                     if abs(x) < X_END and abs(y) < Y_END:
                         across, down = at(x, y)
                         marks.append(f'<circle cx="{across:.0f}" cy="{down:.0f}" r="4.5" fill="{GREY}"/>')
-                said = f"after {n} points, over 1,000 new lines: error {run['error'][n]:.2f}"
-                steps.append(f'<g clip-path="url(#{own}-{below})">{"".join(marks)}</g>'
-                             + words(10, 38, said, colour) + (words(WIDE - 8, 38, f"best {best[n]:.2f}", COLOURS[2], anchor="end") if run is fresh else ""))
+                said = f"error on 1,000 new lines: {run['error'][n]:.2f}" + f"; best possible {best[n]:.2f}" * (run is fresh)
+                steps.append(f'<g clip-path="url(#{own}-{below})">{"".join(marks)}</g>' + words(10, 38, said, colour))
             frames[f"line {i + 1}"] = steps
         box = f'x="8" y="{TOP}" width="{WIDE - 16}" height="{HIGH - TOP - 26}"'
         zero_x, zero_y = at(0, 0)
         behind = (f'<defs><clipPath id="{own}-{below}"><rect {box}/></clipPath></defs><rect {box} fill="{GREY}" fill-opacity="0.06"/>'
                   f'<path d="M8 {zero_y:.0f} H{WIDE - 8} M{zero_x:.0f} {TOP} V{HIGH - 26}" stroke="{GREY}" stroke-opacity="0.35"/>'
                   + words(10, 18, title, colour, 15, 700)
-                  + words(10, HIGH - 8, "dots: points shown; dotted: the true line" if run is fresh else "grey: the four lines it knows; dotted: the true line"))
+                  + words(10, HIGH - 8, f"{'dots: points shown' if run is fresh else 'grey: the four lines it knows'}; dotted: the true line"))
         panels.append(Panel(WIDE, HIGH, behind, frames))
-    alt = (f"Points of a line arrive one by one in two panels. On the left a model that was trained on a new line in every prompt: after {still} points its "
-           "answers, drawn over all x, lie near the true line, and near those of ridge, the best possible rule; one gradient step lies off. On the right a "
-           "model that was trained on four lines only: its answers follow one of the four, or a mixture of them, and miss the true line however many points come.")
+    alt = ("Points of a line arrive one by one in two panels. On the left a model that was trained on a new line in every prompt: after "
+           f"{still} points its answers, drawn over all x, lie near the true line, and near those of ridge, the best possible rule; one gradient "
+           "step lies off. On the right a model that was trained on four lines only: its answers follow one of the four, or a mixture of them, "
+           "and miss the true line however many points come.")
     stepped(panels, own=own, alt=alt, slider="points seen", still=still, pick="asked about", switches=[
         Switch(name, rule, tint, on) for rule, (name, tint, _, on) in RULES.items()])
 
@@ -142,11 +143,12 @@ def belief_moves(world: hmm.World, given: hmm.Prompts, *, still: int, own: str =
             marks = [f'<rect x="{x - 6:g}" y="{y - 14:g}" width="12" height="19" fill="{colour}" fill-opacity="0.3"/>'] * (t > 0)
             for c, chance in enumerate(chances[t]):
                 y = base + 26 * c
-                marks.append(f'<rect x="118" y="{y}" width="{max(1, 160 * chance):.0f}" height="18" fill="{tints[c]}" fill-opacity="{0.9 if c == true else 0.45}"/>'
+                marks.append(f'<rect x="118" y="{y}" width="{max(1, 160 * chance):.0f}" height="18" fill="{tints[c]}" '
+                             f'fill-opacity="{0.9 if c == true else 0.45}"/>'
                              + words(round(124 + 160 * chance), y + 14, f"{chance:.0%}", tints[c]))
             steps.append("".join(marks))
         panels.append(Panel(WIDE, high, words(10, 18, title, colour, 15, 700) + letters + names, {"prompt": steps}))
     ends = [chances[still][true] for chances in beliefs(world, given)]
-    alt = (f"A prompt of {given.n} examples of {given.k} words is read word by word, and bars show the chances of five concepts. After {still} words the reader of "
-           f"documents gives the true concept {ends[0]:.0%}, the reader of prompts {ends[1]:.0%}.")
+    alt = (f"A prompt of {given.n} examples of {given.k} words is read word by word, and bars show the chances of five concepts. "
+           f"After {still} words the reader of documents gives the true concept {ends[0]:.0%}, the reader of prompts {ends[1]:.0%}.")
     stepped(panels, own=own, alt=alt, slider="words read", still=still, pace=350)
