@@ -17,16 +17,23 @@ SIZES = (4, 16, 64, 1024)  # how many lines a training had
 
 
 @cache
-def runs() -> list[dict]:
-    """Every recorded training on points in four dimensions."""
-    found = [load("learning_inside_the_prompt/regression"), load("learning_inside_the_prompt/few_tasks"),
-             load("learning_inside_the_prompt/few_tasks_between"), load("learning_inside_the_prompt/few_tasks_again")]
-    return [run for record in found for run in record.results["runs"]]
+def ever_new() -> list[dict]:
+    """The recorded trainings on points in four dimensions with a new line in every prompt."""
+    return load("learning_inside_the_prompt/regression").results["runs"]
+
+
+@cache
+def few() -> list[dict]:
+    """Those that met few lines."""
+    records = (load("learning_inside_the_prompt/few_tasks"), load("learning_inside_the_prompt/few_tasks_between"),
+               load("learning_inside_the_prompt/few_tasks_again"))
+    return [run for record in records for run in record.results["runs"]]
 
 
 def arm(layers: int = 3, noise: float = 0.0, lines: int = 0) -> list[dict]:
     """The trainings of one kind; `lines` 0: a new line in every prompt."""
-    return [run for run in runs() if (run["layers"], run["noise"], run["tasks"]) == (layers, noise, lines)]
+    kind = layers, noise, lines
+    return [run for run in (few() if lines else ever_new()) if (run["layers"], run["noise"], run["tasks"]) == kind]
 
 
 def says(trained: list[dict], n: int, kind: str = "as trained") -> np.ndarray:
