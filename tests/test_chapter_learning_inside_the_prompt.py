@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from lmtutor.chapters.learning_inside_the_prompt import hmm, regression
+from lmtutor.chapters.learning_inside_the_prompt import exercises, hmm, lines, moving, plane, regression
+from lmtutor.classroom import stepping
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.models.losses import token_losses
 
@@ -131,6 +132,92 @@ def test_a_record_of_lines_in_miniature_holds_what_the_chapter_reads(monkeypatch
     assert [c["step"] for c in found["checks"]] == [0, 2] and found["checks"][0]["error"][0] > 0.5
     pooled = regression.learn(3, 0.5, 4, 0, 1)
     assert list(pooled["kinds"]) == ["as trained", "its own lines"]
+
+
+# Lines in a plane, and what was recorded ---------------------------------------------------------------------------
+
+
+def test_in_a_plane_the_known_rules_are_those_of_slope_and_offset():
+    given = plane.in_plane(20, seed=1)
+    assert (given.x[..., 1] == 1).all() and not given.x[..., 2:].any()
+    wanted = np.polyfit(given.x[0, :8, 0], given.y[0, :8], 1) @ given.x[0, 8, :2]
+    assert np.isclose(regression.ridge(given, 0.0)[0, 8], wanted, atol=1e-6)
+    lines_of_ridge = moving.weights_of(plane.known_rules()["ridge"], given)
+    assert np.isclose(lines_of_ridge[3, 6] @ given.x[3, 6, :2], regression.ridge(given, plane.NOISE**2)[3, 6])
+
+
+def test_answers_are_drawn_for_the_points_before_and_none_after():
+    given, rule = plane.in_plane(3, seed=2), plane.known_rules()["ridge"]
+    curves = plane.drawn(rule, given, 5)
+    assert curves.shape == (3, len(plane.GRID)) and np.allclose(np.diff(curves, 2, axis=1), 0, atol=1e-6)
+    later = replace(given, y=given.y + np.where(np.arange(regression.POINTS) >= 5, 1.0, 0.0))
+    assert np.array_equal(curves, plane.drawn(rule, later, 5)) and not np.allclose(curves, plane.drawn(rule, later, 6))
+
+
+@pytest.mark.long
+def test_a_record_of_the_plane_in_miniature_holds_what_the_picture_draws(monkeypatch):
+    monkeypatch.setattr(plane, "N_TEST", 5)
+    found = plane.learn(4, 0, 2, 2)
+    assert np.shape(found["curves"]) == (regression.POINTS, 2, len(plane.GRID)) and len(found["own"]) == regression.POINTS
+    assert set(found["apart"]) == {*plane.known_rules(), "best guess"} and plane.learn(0, 1, 1, 1)["curves"] == []
+
+
+def test_an_interval_of_errors_stays_above_zero_and_holds_their_mean():
+    errors = np.random.default_rng(0).exponential(size=(3, 400)) * np.array([[0.001], [0.004], [0.001]])
+    found = lines.error_interval(errors)
+    assert 0 < found.low < errors.mean() < found.high and found.at(0.99).low < found.low and found.seeds == 3
+    assert np.isclose(found.high / found.estimate, found.estimate / found.low)
+    assert lines.error_in_words(errors).startswith("0.00")
+    for bad in (errors[:1], -errors, 0 * errors):
+        with pytest.raises(DataError, match="squared errors"):
+            lines.error_interval(bad)
+
+
+def test_what_was_recorded_of_lines_is_found_by_kind():
+    assert len(lines.arm()) == len(lines.arm(layers=1)) == len(lines.arm(noise=lines.NOISE)) == 5
+    assert [len(lines.arm(noise=lines.NOISE, lines=size)) for size in lines.SIZES] == [8, 5, 3, 3]
+    assert lines.says(lines.arm(), 8).shape == (5, regression.N_TEST)
+    given = regression.test_prompts()
+    least = regression.predictors(0.0)
+    assert lines.nearer("least squares", "1 step", least["least squares"](given)[:, 2], least, given, 2).mean() > 0.99
+
+
+def test_a_picture_with_a_slider_stands_still_without_a_script(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **more: shown.append(data))
+    panel = stepping.Panel(100, 50, "<g/>", {"one": ["<g class='a'/>", '<g class="b"/>', "<g/>"], "two": ["", "", ""]})
+    stepping.stepped([panel], own="p", alt="Something moves.", slider="points", still=1, pick="line", switches=[stepping.Switch("b", "bee", "red")])
+    html = shown[0]["text/html"]
+    assert shown[0]["text/plain"] == "Something moves." and 'aria-label="Something moves."' in html
+    assert '<g data-frame="0-1">' in html and html.count("data-frame") == 6 + html.count("[data-frame]") + html.count('"data-frame"')
+    assert '<g class="b" style="display: none"/>' in html and "http" not in html.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    for bad in ({"panels": []}, {"still": 3}):
+        with pytest.raises(ConfigError):
+            stepping.stepped(**{"panels": [panel], "own": "p", "alt": "a", "slider": "s", "still": 1} | bad)
+
+
+def test_beliefs_are_those_of_the_exact_readers():
+    world = hmm.World(seed=0)
+    given = hmm.prompts(world, 3, 2, 3, seed=3)
+    of_documents, of_prompts = moving.beliefs(world, given)
+    assert np.allclose(of_documents[-1], hmm.reader_of_documents(world, given.ids).concepts[0])
+    assert np.allclose(of_prompts[-1], hmm.reader_of_prompts(world, given).concepts[0])
+    assert np.array_equal(of_prompts[4], of_prompts[3]) and not np.array_equal(of_documents[4], of_documents[3])
+
+
+def test_usual_mistakes_get_a_hint_of_their_own():
+    assert exercises.ridge_in_one_dimension(lambda x, y, s: x @ y / (x @ x + s)) is True
+    assert "least squares" in exercises.ridge_in_one_dimension(lambda x, y, s: x @ y / (x @ x))
+
+    def chances(x, y, known, noise, times=0.5, shared=True):
+        weights = np.exp(-times * ((y[:, None] - x @ known.T) ** 2).sum(axis=0) / noise**2)
+        return weights / weights.sum() if shared else weights
+    assert exercises.chances_of_lines(chances) is True
+    assert "add up" in exercises.chances_of_lines(lambda *a: chances(*a, shared=False))
+    assert "sign" in exercises.chances_of_lines(lambda *a: chances(*a, times=-0.5))
+    assert "2 noise" in exercises.chances_of_lines(lambda *a: chances(*a, times=1.0))
+    right = exercises.nearer_to_ridge()
+    assert exercises.fits_its_own(right) is True and "other way" in exercises.fits_its_own(~right)
 
 
 # Hidden Markov worlds ---------------------------------------------------------------------------------------------
