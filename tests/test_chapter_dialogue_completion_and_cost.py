@@ -13,6 +13,7 @@ from conftest import TOY_WORDS, toy_items, toy_lm
 from test_chat import Chat
 
 from lmtutor.chapters.dialogue_completion_and_cost import baking, forms, together as together_room, updates, words as words_room
+from lmtutor.chapters.dialogue_completion_and_cost.again import ask_side_by_side, other_headlines
 from lmtutor.chapters.dialogue_completion_and_cost.baking import (
     FOLDS,
     KINDS as MAPPINGS,
@@ -26,6 +27,7 @@ from lmtutor.chapters.dialogue_completion_and_cost.baking import (
     prompted,
 )
 from lmtutor.chapters.dialogue_completion_and_cost.completion import Counts, Keyboard, model_scores, saved, words_of
+from lmtutor.chapters.dialogue_completion_and_cost.exercises import EXERCISES
 from lmtutor.chapters.dialogue_completion_and_cost.forms import (
     ASKED_WORDINGS,
     SHOWN_WORDINGS,
@@ -53,7 +55,7 @@ from lmtutor.chapters.dialogue_completion_and_cost.price import accuracy_at, one
 from lmtutor.chapters.dialogue_completion_and_cost.together import fit_on, own_articles, relabelled, together
 from lmtutor.chapters.dialogue_completion_and_cost.updates import TASKS, answers, examples, fit_update, task_probe
 from lmtutor.data.prompts import Item, Template
-from lmtutor.data.tasks import HEADLINE, Task
+from lmtutor.data.tasks import HEADLINE, Task, headlines
 from lmtutor.data.texts import holds
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.finetune import lora
@@ -63,6 +65,7 @@ from lmtutor.finetune.upper_layers import Reader
 from lmtutor.measure.costs import Shape
 from lmtutor.models import llm, score
 from lmtutor.models.chat import Turn, sizes
+from lmtutor.models.score import read_prefix
 from lmtutor.models.tokens import word_tokenizer
 from lmtutor.records.files import from_digits
 from lmtutor.tinyworld import probes, world as tw
@@ -506,3 +509,33 @@ def test_lora_learns_the_labels_it_is_given_and_not_the_items_own(toy):
     right = predict(classifier, reader.numbered(task.test)).argmax(1) == task.truth
     lora.detach(adapted)
     assert right.mean() < 0.3 and (reader.rows == rows).all()
+
+
+# Asked again -------------------------------------------------------------------------------------------------------
+
+
+def test_questions_side_by_side_are_answered_as_one_by_one():
+    net, tokenizer = toy_lm(), word_tokenizer(TOY_WORDS)
+    prefix = read_prefix(net, tokenizer, "w1 warm w2 cold")
+    questions, choices = [f" w{i} w{i + 1}" + " w3" * (i % 3) for i in range(7)], [" red", " blue"]
+    alone = score.score_choices(net, tokenizer, prefix, questions, choices).log_probs
+    for at_once in (1, 3, 7):
+        np.testing.assert_allclose(ask_side_by_side(net, tokenizer, prefix, questions, choices, at_once=at_once), alone, atol=1e-5)
+    with pytest.raises(DataError, match="use score_choices"):
+        ask_side_by_side(net, tokenizer, score.Prefix((), ()), questions, choices)
+
+
+@pytest.mark.long
+def test_other_headlines_are_in_no_prompt_and_were_not_asked_before():
+    task, before = other_headlines(200), headlines(n_test=100)
+    asked = {item.text for item in task.test}
+    assert len(asked) == 200 and not asked & {item.text for item in (*before.test, *task.pool)}
+    assert set(Counter(item.label for item in task.test).values()) == {40}
+
+
+@pytest.mark.parametrize("number, wrong", [
+    (1, lambda sizes, room: [i for i, size in enumerate(sizes) if size <= room]), (1, lambda sizes, room: []),
+    (2, lambda beginning, own, questions, kept: questions * (beginning + own)), (2, lambda *_: 0),
+])
+def test_a_window_with_holes_and_a_bill_that_forgets_what_is_kept_are_refused(number, wrong):
+    assert isinstance(EXERCISES[number - 1].checker(wrong), str)

@@ -4,7 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmtutor.classroom.exercises import Exercise, checker, number, number_between
+from lmtutor.classroom.exercises import Exercise, checker
+
+
+def last_that_fit(answer: Any) -> bool | str:
+    """A function from the turns' sizes and the room to the places of the last turns that fit."""
+    if not callable(answer):
+        return "give the function itself: last_turns = lambda sizes, room: ..."
+    for sizes, room, wanted in (([5, 5, 5, 5], 12, [2, 3]), ([1, 1, 50, 1], 12, [3]), ([4, 3], 7, [0, 1]), ([9], 5, []), ([2, 8, 3, 1], 5, [2, 3])):
+        found = sorted(answer(list(sizes), room))
+        if sum(sizes[i] for i in found) > room:
+            return f"for {sizes} and room {room} it keeps {found}, which is {sum(sizes[i] for i in found)} tokens"
+        if found != wanted and set(found) > set(wanted):
+            return f"for {sizes} and room {room} it keeps {found}: a window has no holes; stop at the first turn that doesn't fit"
+        if found != wanted:
+            return f"for {sizes} and room {room} it keeps {found}, the last that fit are {wanted}; go through the turns from the end"
+    return True
+
+
+def bill(answer: Any) -> bool | str:
+    """A function to the tokens that are read in all, with the beginning read again or kept."""
+    if not callable(answer):
+        return "give the function itself: tokens_read = lambda beginning, own, questions, kept: ..."
+    for beginning, own, questions in ((250, 14, 1000), (41 * 98, 103, 3), (0, 20, 5), (100, 7, 1)):
+        for kept, wanted in ((True, beginning + questions * own), (False, questions * (beginning + own))):
+            if answer(beginning, own, questions, kept) != wanted:
+                how = "kept, the beginning is read once and each question reads its own tokens" if kept else "read again, each question reads the beginning too"
+                return f"beginning {beginning}, own {own}, {questions} questions, kept={kept}: {how}"
+    return True
 
 
 def own_policy(answer: Any) -> bool | str:
@@ -56,22 +83,22 @@ def two_prompts(answer: Any) -> bool | str:
 
 EXERCISES = [
     Exercise(
-        3, "By which factor are fewer tokens read when the demonstrations are kept?", number(40.0, within=0.1),
-        "all tokens of the prompt, divided by those of the question alone",
-        "(41 * 98 + 103) / 103: that is why the published cost of a GPT-3 query depends so much on what is kept",
+        3, "Write the plainest rule there is", last_that_fit,
+        "begin with the last turn and go back while the next still fits",
+        "that is a sliding window: cheap, easy to say, and blind to what the question is about",
     ),
     Exercise(
-        10, "How much less does one offered word save than three?", number_between(0.07, 0.16),
-        "for each of the ten: saved(keyboard, scores, text) - saved(keyboard, scores, text, offers=1); then the mean",
-        "the second and third word are worth a good deal, as the first is so often not the one that was meant",
+        3, "Write the bill", bill,
+        "what is read once, and what with every question?",
+        "the longer the beginning and the more questions, the more it matters whether it is kept",
     ),
     Exercise(
-        20, "Write a policy that keeps the asked fact more often than the nearest turns", own_policy,
+        20, "Write a policy", own_policy,
         "a question about a city could also look for turns with other words: lived, moved, home",
         "what a search finds depends on the words that it looks for; more of them, or word vectors, find more",
     ),
     Exercise(
-        20, "Bake in two prompts, and keep the facts", two_prompts,
+        20, "Make *one* Tiny World model that answers two prompts", two_prompts,
         "distil both teachers' answers in one call, among other words with the model's own answers; see `hold` in baking.py",
         "what is to stay has to be among the targets: training knows only what it is shown",
     ),
