@@ -44,6 +44,8 @@ SCRIPT = """
 })();
 """
 
+BUTTON = "border: 1px solid currentColor; border-radius: 4px; background: none; color: inherit; padding: 0 0.7em"
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -102,7 +104,7 @@ def stepped(panels: Sequence[Panel], *, own: str, alt: str, slider: str, still: 
         for i, name in enumerate(names)) if len(names) > 1 else ""
     controls = (
         f'<div><label>{escape(slider)} <input type="range" min="{first}" max="{last}" value="{still}" style="width: 12em; vertical-align: middle">'
-        f'</label> <output style="display: inline-block; min-width: 1.6em">{still}</output> <button type="button">play</button></div>'
+        f'</label> <output style="display: inline-block; min-width: 1.6em">{still}</output> <button type="button" style="{BUTTON}">play</button></div>'
         + (f"<div>{escape(pick)} {radios}</div>" if radios else "") + (f"<div>{boxes}</div>" if boxes else ""))
     html = (f'<figure id="{own}" class="lm-steps" style="margin: 0"><div role="img" aria-label="{escape(alt)}" '
             f'style="display: flex; flex-wrap: wrap; gap: 4px">{drawn}</div><div class="lm-controls" style="display: none; line-height: 1.7">'
@@ -121,4 +123,4 @@ def svg(panel: Panel, still: int, first: int, off: set[str]) -> str:
         f'<g data-frame="{i}-{first + step}"{"" if (i, first + step) == (0, still) else " style=" + chr(34) + "display: none" + chr(34)}>{hidden(text)}</g>'
         for i, steps in enumerate(panel.frames.values()) for step, text in enumerate(steps))
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {panel.width} {panel.height}" width="{panel.width}" height="{panel.height}" '
-            f'font-family="sans-serif" font-size="13" style="max-width: 100%; height: auto">{panel.behind}{groups}{panel.before}</svg>')
+            f'font-family="sans-serif" font-size="13" style="flex: 1 1 280px; min-width: 0; max-width: {panel.width}px; height: auto">{panel.behind}{groups}{panel.before}</svg>')
