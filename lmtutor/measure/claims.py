@@ -1,6 +1,7 @@
 """What was claimed before a run, and the verdict after it.
 
-A chapter's claims stand in `chapters/<chapter>/claims.toml`, one table each, and are called "<chapter>.<name>".
+A chapter's claims stand in `chapters/<chapter>/claims.toml`, one table each, and are called "<chapter>.<name>". A table `[_family]` says, where
+claims were dropped after their results, how many verdicts were judged in all and why: the others are judged as so many, not as those that are left.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lmtutor.errors import ConfigError, DataError
 from lmtutor.measure.stats import Interval, in_words, number, quantity
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
+FAMILY = "_family"  # of a chapter's file: {judged: verdicts in all, those of claims that are gone included; why: which}
 DIRECTIONS = ("at least", "at most", "within")  # "within": least_effect is a margin around zero
 REGISTERED = ("before", "after a look")
 
@@ -38,7 +40,7 @@ class Claim:
     options: Sequence[str] = ()
     arms: Sequence[str] = ()  # what is compared
     unit: str = ""  # of the measure, as an `Interval` has it: "%", "points", "nats"; empty: the interval's own
-    family: int = 10  # claims of its chapter, at most: their verdicts together err in 5 % at most, see `lmtutor.measure.stats`
+    family: int = 10  # verdicts of its chapter, at most: together they err in 5 % at most, see `lmtutor.measure.stats`
     registered: str = "before"  # the run; "after a look" says in `why` what had been seen
     why: str = ""
 
@@ -187,6 +189,13 @@ def registration(claim: Claim) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
+def judged_in_all(*, judged: int = 0, why: str = "", left: int) -> int:
+    """The verdicts of a chapter: those that stand in its file, or all that were ever judged, where it says so."""
+    if bool(judged) != bool(why):
+        raise TypeError(f"[{FAMILY}] needs both `judged` and `why`")
+    return max(judged, left)
+
+
 @cache
 def read_claims(chapters: Path = CHAPTERS) -> dict[str, Claim]:
     """Every claim of every chapter, by "<chapter>.<name>"."""
@@ -195,8 +204,10 @@ def read_claims(chapters: Path = CHAPTERS) -> dict[str, Claim]:
         chapter = path.parent.name
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            dropped = tables.pop(FAMILY, {})
+            family = judged_in_all(**dropped, left=len(tables))
             for name, table in tables.items():
-                found[f"{chapter}.{name}"] = Claim(id=f"{chapter}.{name}", family=len(tables), **table)
+                found[f"{chapter}.{name}"] = Claim(id=f"{chapter}.{name}", family=family, **table)
         except (tomllib.TOMLDecodeError, TypeError, AttributeError) as problem:
             wanted = ", ".join(item.name for item in dataclasses.fields(Claim)[1:])
             raise ConfigError(f"{chapter}/{path.name} cannot be read ({problem}); a claim has {wanted}") from None
