@@ -7,7 +7,7 @@ import pytest
 
 from lmtutor.chapters.head_to_head import results
 from lmtutor.chapters.head_to_head.exercises import check
-from lmtutor.chapters.head_to_head.results import GEMMA, NEWS, REVIEWS, accuracy, apart, bill, first_queries, level, right
+from lmtutor.chapters.head_to_head.results import GEMMA, MORE, NEWS, REVIEWS, accuracy, apart, bill, first_queries, level, right
 from lmtutor.compare.prices import Prices
 from lmtutor.errors import ConfigError
 from lmtutor.measure.costs import Bill
@@ -44,6 +44,13 @@ def test_the_first_queries_by_hand():
 
 def test_a_prompt_is_timed_alike_whether_or_not_it_is_calibrated():
     assert bill(NEWS, "zero-shot", 0).query_ms == bill(NEWS, "zero-shot, calibrated", 0).query_ms > 0
+
+
+def test_one_text_through_one_model_has_one_time_whatever_record_it_is_in():
+    alone = bill(MORE, "frozen probe", 50).query_ms
+    assert {bill(NEWS, way, 32).query_ms for way in ("frozen probe", "LoRA", "zero-shot")} == {alone}
+    assert bill(NEWS, "encoder", 512).query_ms == bill(MORE, "encoder", 1500).query_ms < alone
+    assert bill(REVIEWS, "frozen probe", 32).query_ms > alone  # of another record, and longer texts
 
 
 @pytest.mark.parametrize("number, answer, hint", [
