@@ -260,7 +260,7 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("09_lora_lines", "320 articles"): "how many were learned from",
     ("09_lora_update", "32 bits"): "kind of arithmetic",
     **{("12_where_it_comes_from", text): "what Chen et al. report" for text in ("51%", "2%")},
-    **{("12_where_it_comes_from", text): "what Crosbie and Shutova report, and the size of their models" for text in ("32%", "20 billion")},
+    ("12_where_it_comes_from", "20 billion"): "the size of a model of Crosbie and Shutova",
     ("11_prompting_calibration", "200 articles"): "how many are asked; guarded in its numbers",
     ("11_prompting_calibration", "32-bit"): "kind of arithmetic",
     ("11_prompting_labels", "5 points"): "what Min et al. report, and what the claim allows",

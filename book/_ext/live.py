@@ -88,10 +88,12 @@ def place(app, pagename, templatename, context, doctree):
     picture = (Path(app.outdir) / "_static/live/fallback.html").read_text(encoding="utf-8").replace('src="', f'src="{folder}')
     said = "<p>With scripting on, the model runs here. Without it, a picture of what it learned, and when:</p>" + picture
     heads = "<p>With scripting on, the model runs here, and each of its heads can be switched off. Without it, look at the next figure.</p>"
+    examples = ("<p>With scripting on, the model runs here: choose how many examples it is shown, swap the labels, switch a head off. "
+                "Without it, the text below says what happens.</p>")
+    shown = {"attention": heads, "demonstrations": examples}
 
     def still(found):
-        shown = heads if 'data-stage="attention"' in found[0] else said
-        return found[0].replace("></div>", f"><noscript>{shown}</noscript></div>")
+        return found[0].replace("></div>", f"><noscript>{shown.get(found[1], said)}</noscript></div>")
 
     body = PLACE.sub(still, body)
     # The scripts stand right behind the first place and not in the head: they need not wait for the theme's, which come last.

@@ -244,6 +244,8 @@ def seeds_then_items(
     it out once, covers less with few items. A share then has Wilson's interval for as many independent answers as would have that
     half-width: it stays inside 0 to 1, and covers near the ends, where plus-minus doesn't.
 
+    Where each seed has items of its own, the part for items is counted twice: the interval is too wide.
+
     Seeds that were not seen to fail may: without `floor` the interval trusts that seeds not run spread like those that were, and only
     answers that are all alike count as S (or N, if fewer) that did not fail, out of an unknown share.
 

@@ -107,7 +107,8 @@ EXERCISES = [
     ),
     Exercise(
         20, "Switch off something of your own", own_switch,
-        "SWITCHES['mine'] = Variant('...', stream={'without': ('echo',)}), then learn(seed, 'mine', 420, ...)",
+        "SWITCHES['mine'] = Variant('...', stream={'without': ('echo',)}) or model={'num_hidden_layers': 2}; then, for two seeds, "
+        "onset(learn(seed, 'mine', 420, range(0, 421, 30))[1]['curve'])",
         "what you said before you looked is worth more than what one can say afterwards",
     ),
 ]
