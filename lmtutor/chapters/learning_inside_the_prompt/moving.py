@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from lmtutor.chapters.learning_inside_the_prompt import hmm, plane
-from lmtutor.chapters.learning_inside_the_prompt.regression import POINTS, Problems, error, known_tasks
+from lmtutor.chapters.learning_inside_the_prompt.regression import POINTS, Problems, error
 from lmtutor.classroom.plots import COLOURS, GREY
 from lmtutor.classroom.stepping import Panel, Switch, stepped
 
 WIDE, HIGH, TOP = 335, 300, 44  # of one panel; what stands above its axes
-X_END, Y_END = 2.4, 4.2  # where the axes end, both ways
-BLUE, ORANGE = COLOURS[0], COLOURS[1]
+X_END, Y_END = 2.4, 5.2  # where the axes end, both ways
+BLUE, ORANGE, PINK = COLOURS[0], COLOURS[1], "#cc4a93"
 RULES = {  # rule -> the class of its marks, colour, dashes, whether shown at first
     "averaging": ("r-mean", COLOURS[1], "2 3", False), "1 gradient step": ("r-one", COLOURS[3], "7 4", True),
-    "16 gradient steps": ("r-many", COLOURS[4], "2 4", False), "least squares": ("r-squares", COLOURS[2], "9 3", False),
+    "16 gradient steps": ("r-many", COLOURS[4], "2 4", False), "least squares": ("r-squares", PINK, "9 3", False),
     "ridge, the best possible": ("r-ridge", COLOURS[2], "4 3", True),
 }
 
@@ -43,6 +43,10 @@ def words(x: float, y: float, text: str, colour: str = GREY, size: int = 13, wei
     return f'<text x="{x:g}" y="{y:g}" fill="{colour}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}">{text}</text>'
 
 
+def plain(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
+
+
 def weights_of(say, given: Problems) -> np.ndarray:
     """(prompts, points, 2) slope and offset of a rule whose answers lie on a line, read off its answers at 0 and at 1."""
     found = np.zeros((len(given.x), POINTS, 2))
@@ -55,7 +59,7 @@ def weights_of(say, given: Problems) -> np.ndarray:
     return found
 
 
-def points_arrive(runs: Sequence[dict], *, shown: int = 3, still: int = 3, own: str = "points-arrive") -> None:
+def points_arrive(runs: Sequence[dict], *, shown: int = 3, still: int = 8, own: str = "points-arrive") -> None:
     """Two models of `plane`'s record read the same points: one that met a new line in every prompt, one that met four lines."""
     fresh, few = (next(run for run in runs if (run["lines"], run["seed"]) == (size, 0)) for size in (0, 4))
     new, rules = plane.test_prompts(), plane.known_rules()
@@ -84,7 +88,7 @@ def points_arrive(runs: Sequence[dict], *, shown: int = 3, still: int = 3, own: 
                     if abs(x) < X_END and abs(y) < Y_END:
                         across, down = at(x, y)
                         marks.append(f'<circle cx="{across:.0f}" cy="{down:.0f}" r="4.5" fill="{GREY}"/>')
-                said = f"error on 1,000 new lines: {run['error'][n]:.2f}" + f"; best possible {best[n]:.2f}" * (run is fresh)
+                said = f"error on 1,000 new lines: {plain(run['error'][n])}" + f"; best possible {plain(best[n])}" * (run is fresh)
                 steps.append(f'<g clip-path="url(#{own}-{below})">{"".join(marks)}</g>' + words(10, 38, said, colour))
             frames[f"line {i + 1}"] = steps
         box = f'x="8" y="{TOP}" width="{WIDE - 16}" height="{HIGH - TOP - 26}"'
@@ -95,7 +99,7 @@ def points_arrive(runs: Sequence[dict], *, shown: int = 3, still: int = 3, own: 
                   + words(10, HIGH - 8, f"{'dots: points shown' if run is fresh else 'grey: the four lines it knows'}; dotted: the true line"))
         panels.append(Panel(WIDE, HIGH, behind, frames))
     alt = ("Points of a line arrive one by one in two panels. On the left a model that was trained on a new line in every prompt: after "
-           f"{still} points its answers, drawn over all x, lie near the true line, and near those of ridge, the best possible rule; one gradient "
+           f"{still} points its answers, drawn over all x, lie on those of ridge, the best possible rule, and near the true line; one gradient "
            "step lies off. On the right a model that was trained on four lines only: its answers follow one of the four, or a mixture of them, "
            "and miss the true line however many points come.")
     stepped(panels, own=own, alt=alt, slider="points seen", still=still, pick="asked about", switches=[
