@@ -311,6 +311,33 @@ def seeds_then_items(
     return Interval(estimate, low, high, n_items, level, method, unit, n_seeds, not drawn, again=again)
 
 
+def mean_above_zero(values: np.ndarray, level: float = 0.95) -> Interval:
+    """Interval of a mean of what is never below zero, a squared error for example: (seeds, items), from t on the log scale.
+
+    Seeds and items count as in `seeds_then_items`. By the delta method the logarithm of a mean varies as the mean does, divided by it, so the
+    interval stays above zero.
+
+    Raises
+    ------
+    DataError    fewer than two seeds or items, a value below zero, or none above it
+    """
+    from scipy.stats import t
+
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 2 or min(values.shape) < 2 or values.min() < 0 or not values.any():
+        raise DataError("give the squared errors of two or more seeds on two or more items, none below zero")
+    estimate = float(values.mean())
+    parts = [(values.mean(axis=1 - axis).var(ddof=1) / values.shape[axis] / estimate**2, values.shape[axis] - 1) for axis in (0, 1)]
+
+    def again(level, more=1):
+        half = np.sqrt(sum(variance * t.ppf((1 + level) / 2, freedom) ** 2 for variance, freedom in parts))
+        return estimate * np.exp(-half), estimate * np.exp(half), NO_ERROR
+
+    low, high, _ = again(level)
+    return Interval(estimate, float(low), float(high), values.shape[1], level, "t over seeds and items, on the log scale", "", values.shape[0],
+                    again=again)
+
+
 def by_class(values: np.ndarray, classes, unit: str) -> list[np.ndarray]:
     """`values` (R, N), which must lie within the unit's limits, as one table for each class."""
     lowest, highest = limits(unit)

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from lmtutor.compare.guide import FREE
 from lmtutor.compare.prices import Prices
 from lmtutor.errors import ConfigError
 from lmtutor.measure import stats
@@ -26,7 +27,6 @@ KEYS = {  # what a way is called in the key of a bound number
     "zero-shot": "raw", "zero-shot, calibrated": "calibrated", "few-shot": "shown_raw", "few-shot, calibrated": "shown", "frozen probe": "probe",
     "LoRA": "lora", "from scratch": "scratch",
 }
-FREE = ("encoder, label names", "zero-shot", "zero-shot, calibrated")  # ask for no label
 AS_TIMED = {"zero-shot": "frozen probe", "zero-shot, calibrated": "frozen probe", "LoRA": "frozen probe", "encoder, label names": "encoder"}
 CHOSEN_ON = 100  # labelled texts on which the settings were picked that are taken with fewer than `FEW` labels
 QUERIES = 10_000

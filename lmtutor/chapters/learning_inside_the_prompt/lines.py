@@ -8,8 +8,7 @@ from functools import cache
 import numpy as np
 
 from lmtutor.chapters.learning_inside_the_prompt.regression import Problems, known_tasks, pool
-from lmtutor.errors import DataError
-from lmtutor.measure.stats import NO_ERROR, Interval
+from lmtutor.measure.stats import mean_above_zero as error_interval
 from lmtutor.records.store import load
 
 NOISE = 0.5  # standard deviation of what was added to y, where something was
@@ -59,28 +58,6 @@ def nearer(one: str, other: str, values: np.ndarray, rules: Mapping[str, Callabl
 def best_guesses(trained: list[dict], given: Problems | None = None) -> np.ndarray:
     """(trainings, prompts, points) what each says who knows the lines of its training, by `known_tasks`, and no other."""
     return np.array([known_tasks(given, pool(run["tasks"], run["seed"]), NOISE) for run in trained])
-
-
-def error_interval(values: np.ndarray, level: float = 0.95) -> Interval:
-    """Interval of a mean squared error, (seeds, items), as `stats.seeds_then_items` has it but for the logarithm, so above zero.
-
-    By the delta method the logarithm of a mean varies as the mean does, divided by it.
-    """
-    from scipy.stats import t
-
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 2 or min(values.shape) < 2 or values.min() < 0 or not values.any():
-        raise DataError("give the squared errors of two or more seeds on two or more items, none below zero")
-    estimate = float(values.mean())
-    parts = [(values.mean(axis=1 - axis).var(ddof=1) / values.shape[axis] / estimate**2, values.shape[axis] - 1) for axis in (0, 1)]
-
-    def again(level, more=1):
-        half = np.sqrt(sum(variance * t.ppf((1 + level) / 2, freedom) ** 2 for variance, freedom in parts))
-        return estimate * np.exp(-half), estimate * np.exp(half), NO_ERROR
-
-    low, high, _ = again(level)
-    return Interval(estimate, float(low), float(high), values.shape[1], level, "t over seeds and items, on the log scale", "", values.shape[0],
-                    again=again)
 
 
 def error_in_words(values: np.ndarray) -> str:
