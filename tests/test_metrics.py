@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from lmtutor.errors import DataError
-from lmtutor.measure.metrics import Accuracy, MacroF1
+from lmtutor.errors import ConfigError, DataError
+from lmtutor.measure.metrics import Accuracy, MacroF1, pass_at
 from lmtutor.measure.stats import wilson
 
 
@@ -65,3 +66,18 @@ def test_they_work_offline_where_no_home_can_be_written(tmp_path):
     environment = os.environ | {"HOME": str(home), "HF_HOME": str(home / "hf"), "HF_EVALUATE_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == "[1, 1]", done.stderr[-500:]
+
+
+def test_pass_at_k_by_hand():
+    assert np.allclose(pass_at(np.array([0.0, 0.5, 1.0]), 2), [0, 0.75, 1])
+    assert np.isclose(pass_at(np.array([1e-9]), 256)[0], 256e-9)  # small chances are not lost to rounding
+    drawn = np.random.default_rng(0).random((20_000, 8)) < 0.2
+    assert np.isclose(drawn.any(axis=1).mean(), pass_at(np.array([0.2]), 8)[0], atol=0.01)
+
+
+def test_pass_at_says_what_it_wants():
+    with pytest.raises(ConfigError, match="1 or more"):
+        pass_at(np.array([0.5]), 0)
+    for p in ([], [1.2], [float("nan")]):
+        with pytest.raises(DataError, match="from 0 to 1"):
+            pass_at(np.array(p), 1)

@@ -6,8 +6,9 @@ import tempfile
 
 import datasets
 import evaluate
+import numpy as np
 
-from lmtutor.errors import DataError
+from lmtutor.errors import ConfigError, DataError
 from lmtutor.measure.stats import wilson
 
 FEATURES = [
@@ -73,3 +74,33 @@ class MacroF1(LocalMetric):
 
         score = f1_score(references, predictions, average="macro", zero_division=0)
         return {"macro_f1": float(score), "n": len(references)}
+
+
+def pass_at(p: np.ndarray, k: int) -> np.ndarray:
+    """pass@k: how likely one of k answers, drawn independently, is right, question by question; its mean is a model's.
+
+    Exact where the probability of a right answer is known. From n drawn answers with c right ones, `1 - (1 - c / n) ** k` is too
+    low on average; the source has the estimate without bias.
+
+    Parameters
+    ----------
+    p : (N,) float    probability that one answer is right
+    k : int           answers a question
+
+    Returns
+    -------
+    (N,) float
+
+    Raises
+    ------
+    ConfigError    k is below 1
+    DataError      a probability is not between 0 and 1, or there is none
+
+    Source: Chen et al. 2021 (the measure)
+    """
+    p = np.asarray(p, dtype=float)
+    if k < 1:
+        raise ConfigError(f"k is {k}; give 1 or more answers")
+    if not p.size or not ((p >= 0) & (p <= 1)).all():
+        raise DataError("p wants the probability of a right answer for each question, from 0 to 1")
+    return -np.expm1(k * np.log1p(-np.minimum(p, 1 - 1e-12)))  # 1 - (1 - p)^k, exact for small p

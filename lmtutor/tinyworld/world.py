@@ -37,6 +37,7 @@ STREAM_QUESTIONS = 10  # about new facts
 STREAM_MAPPINGS = 11  # words and labels that demonstrations show
 STREAM_LABELLED = 12  # documents that hold labels
 STREAM_BLANKS = 13  # sentences with a word left out
+STREAM_REWARDS = 14  # deductions that are practised, and those that are asked after
 
 NOUNS = {
     "animal": "dog cat horse sheep goat rabbit fox wolf bear tiger duck hen".split(),
