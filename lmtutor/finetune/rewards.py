@@ -33,7 +33,8 @@ class Questions:
 
     def __post_init__(self):
         if not len(self.prompts) or not len(self.prompts) == len(self.answers) == len(self.kinds):
-            raise DataError(f"{len(self.prompts)} prompts, {len(self.answers)} answers, {len(self.kinds)} kinds; give each question all three")
+            given = f"{len(self.prompts)} prompts, {len(self.answers)} answers, {len(self.kinds)} kinds"
+            raise DataError(f"{given}; give each question all three, and at least one question")
 
 
 @dataclass

@@ -70,12 +70,13 @@ def pretrained(seed: int):
     config = TinyConfig(vocab_size=len(world.words))
     width = config.max_position_embeddings + 1
     model = build(config, seed=seed)
-    train(model, pack(tw.stream(world, settings.steps * settings.batch_size * width, seed=seed), width - 1), settings, seed=seed)
+    ids = tw.stream(world, settings.steps * settings.batch_size * width, seed=seed)
+    train(model, pack(ids, width - 1), settings, seed=seed)
     return model, world
 
 
 def kept_samples(model, questions: Questions, *, tries: int, seed: int) -> np.ndarray:
-    """The indices of the questions to which one of `tries` answers of the model, drawn before it is trained, is right; there may be none."""
+    """The indices of the questions to which one of `tries` answers of the given model is right; there may be none."""
     p, _ = answer_distribution(model, questions)
     return np.flatnonzero(np.random.default_rng(seed).binomial(tries, p) > 0)
 
