@@ -25,7 +25,9 @@ from lmtutor.tinyworld.released import retained
 from lmtutor.train import TrainConfig, train
 
 TASKS = ("wordings", "deduction")
-ARMS = ("rewards", "rewards, twice as long", "right answers", "kept samples", "random rewards")
+TUNED = ("rewards", "rewards, twice as long", "right answers", "kept samples")  # each has its learning rate from the tuning world
+ARMS = (*TUNED, "random rewards", "random rewards, small steps")  # at the rate of "rewards", and at `SMALL` of it
+SMALL = 0.1
 LUCKY = {"one of five names": 1 / 5, "one of two end names": 1 / 2}  # p of a guess in deduction that knows no more than this
 N_DEDUCTIONS = 200
 BASE_STEPS = TrainConfig.steps
@@ -123,7 +125,7 @@ def trained(base, world: tw.World, task: str, arm: str, *, lr: float, seed: int,
         rows = sft.example_rows([(questions.prompts[i], [questions.answers[i]]) for i in chosen])
         history, told = sft.fine_tune(model, rows, lr=lr, steps=steps, seed=seed, batch_size=BATCH, **looks), {"taught": len(chosen)}
     else:
-        reward = "random" if arm == "random rewards" else "right"
+        reward = "random" if arm.startswith("random rewards") else "right"
         history, practice = practise(model, questions, lr=lr, seed=seed, steps=steps, group=group, reward=reward, **looks)
         told = {key: np.round(values, 4).tolist() for key, values in vars(practice).items()}
     curve = history.evaluations
@@ -138,11 +140,11 @@ def measured(model, world: tw.World, asked: Questions) -> dict:
 
 
 def tried_rates(task: str, seed: int, rates: Sequence[float], steps: int, group: int) -> dict:
-    """pass@1 on the dev questions of the tuning world, for each arm and learning rate; the random arm has that of the rewards."""
+    """pass@1 on the dev questions of the tuning world, for each of `TUNED` and each learning rate."""
     base, world = pretrained(seed)
     asked = questions_of(world, task, "dev", 0)
     found = {"nothing": float(answer_distribution(base, asked)[0].mean())}
-    for arm in ARMS[:-1]:
+    for arm in TUNED:
         found[arm] = {str(lr): round(float(answer_distribution(
             trained(base, world, task, arm, lr=lr, seed=seed, steps=steps, group=group)[0], asked)[0].mean()), 4) for lr in rates}
     return found
@@ -172,8 +174,8 @@ def rewards(*, seeds: Sequence[int], tuning_seed: int, rates: Sequence[float], s
     tried = dict(zip(TASKS, units(tried_rates, cells), strict=True))
     best: dict[str, dict] = {}
     for task in TASKS:
-        best[task] = {arm: max(rates, key=lambda lr: tried[task][arm][str(lr)]) for arm in ARMS[:-1]}
-        best[task]["random rewards"] = best[task]["rewards"]
+        best[task] = {arm: max(rates, key=lambda lr: tried[task][arm][str(lr)]) for arm in TUNED}
+        best[task] |= {"random rewards": best[task]["rewards"], "random rewards, small steps": SMALL * best[task]["rewards"]}
     runs = units(on_base, {f"base {seed}": (seed, best, steps, group) for seed in seeds})
     return {"tried": tried, "best": best, "runs": [{"seed": seed} | run for seed, run in zip(seeds, runs, strict=True)]}
 
