@@ -10,7 +10,6 @@ from conftest import Letters
 from lmtutor.chapters.instructions_and_answers import answering, knowledge
 from lmtutor.chapters.instructions_and_answers.knowledge import (
     TAUGHT,
-    asked_in_forms,
     biography_in_style,
     learn_format,
     new_fact_rows,
@@ -21,7 +20,7 @@ from lmtutor.data import support
 from lmtutor.data.support import Topic
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.tinyworld import world as tw
-from lmtutor.tinyworld.lessons import new_people, people_of
+from lmtutor.tinyworld.lessons import asked_in_forms, new_people, people_of
 
 
 @pytest.fixture(scope="module")

@@ -8,25 +8,15 @@ import torch
 
 from lmtutor.chapters.scale_and_cost import exercises, scaling, speed
 from lmtutor.chapters.scale_and_cost.scaling import (
-    PROMPT,
-    Law,
-    article_losses,
-    by_article,
-    by_lot,
-    fit_law,
-    fit_line,
-    fresh_rows,
-    matrix_weights,
-    memorised_tokens,
-    ngram_losses,
-    predict,
-    rows_with_copies,
-    sized,
+    Law, fit_law, fit_line, matrix_weights, ngram_losses, predict,
 )
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.measure import costs
 from lmtutor.models.transformer import build
-from lmtutor.pretrain.news import CONTEXT, News
+from lmtutor.pretrain.news import (
+    CONTEXT, PROMPT, News, article_losses, by_article, by_lot, fresh_rows,
+    memorised_tokens, rows_with_copies, sized,
+)
 
 EOS = 0
 

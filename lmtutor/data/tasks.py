@@ -186,3 +186,8 @@ def urgency_task() -> Task:
 
     part = {name: tuple(to_items(rows, names=LABELS)) for name, rows in load_tickets().items()}
     return Task("tickets", URGENCY_WORDINGS["labelled"], part["train"], part["validation"], part["test"], LABELS)
+
+
+def relabelled(items: Sequence[Item], predicted: Sequence[int], labels: Sequence[str]) -> list[Item]:
+    """The items with somebody else's labels in the place of their own."""
+    return [Item(item.text, labels[label]) for item, label in zip(items, predicted, strict=True)]

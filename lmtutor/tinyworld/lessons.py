@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from lmtutor.data.prompts import Item
 from lmtutor.errors import ConfigError
@@ -146,3 +147,34 @@ def people_of(world: tw.World, part: str) -> list[str]:
     others = [p for p in world.people if p not in set(world.asked_people)]
     return {"train": [p for p in world.people if p in set(world.asked_people)],
             "dev": others[:N_DEV_PEOPLE], "test": others[N_DEV_PEOPLE:]}[part]
+
+
+def asked_in_forms(world: tw.World, people: dict, told: Sequence[str] = ()) -> dict[str, probes.Probe]:
+    """Every fact about the new people: as a question, as a statement of the text, and in a wording that no text has.
+
+    Parameters
+    ----------
+    told : words that stand before each question in the prompt; `N`'s own biography where it is "biography"
+    """
+    draws = tw.draws_of(1, tw.STREAM_QUESTIONS)
+    forms = {"question": lambda p, a: tw.question(p, a),
+             "statement": lambda p, a: tw.STATEMENTS[a][0].replace("N", p).split()[:-2],
+             "new wording": lambda p, a: tw.NEW_WORDINGS[a].replace("N", p).split()}
+    found = {}
+    for form, begin in forms.items():
+        turns, attributes = [], []
+        for p, f in people.items():
+            before = biography(p, f, draws) if told == "biography" else list(told)
+            turns += [([tw.EOS, *before, *begin(p, a)], [f[a]]) for a in tw.ATTRIBUTES]
+            attributes += list(tw.ATTRIBUTES)
+        found[form] = as_probe(world, turns, attributes)
+    return found
+
+
+@torch.inference_mode()
+def confidence(model, probe: probes.Probe) -> list[float]:
+    """For each question the probability of the likeliest word, whatever it is."""
+    found = []
+    for prompt in probe.prompts:
+        found.append(float(model(torch.tensor([prompt]), logits_to_keep=1).logits[0, -1].float().softmax(-1).max()))
+    return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lmtutor.data.prompts import Item, draw_demonstrations
-from lmtutor.data.tasks import Task, topic_task
+from lmtutor.data.tasks import Task, relabelled, topic_task
 from lmtutor.errors import TrainingError
 from lmtutor.finetune import lora
 from lmtutor.finetune.classifier import predict
@@ -16,11 +16,6 @@ from lmtutor.finetune.upper_layers import Reader, fit_lora
 from lmtutor.incontext.ask import ask, label_scores
 from lmtutor.incontext.calibration import LabelScores
 from lmtutor.records.recording import unit
-
-
-def relabelled(items: Sequence[Item], predicted: Sequence[int], labels: Sequence[str]) -> list[Item]:
-    """The items with somebody else's labels in the place of their own."""
-    return [Item(item.text, labels[label]) for item, label in zip(items, predicted, strict=True)]
 
 
 def own_articles(task: Task, seeds: Sequence[int]) -> dict[int, list[Item]]:

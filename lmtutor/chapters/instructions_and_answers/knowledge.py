@@ -21,8 +21,8 @@ from lmtutor.models.transformer import TinyConfig, build
 from lmtutor.records.address import depends_on
 from lmtutor.records.files import as_digits, from_digits
 from lmtutor.records.sweep import chosen, highest, least, rows
-from lmtutor.tinyworld import probes, world as tw
-from lmtutor.tinyworld.lessons import Turn, as_probe, biography, chats, free_answers, ids_of, new_people, people_of
+from lmtutor.tinyworld import world as tw
+from lmtutor.tinyworld.lessons import Turn, as_probe, asked_in_forms, biography, chats, confidence, free_answers, ids_of, new_people, people_of
 from lmtutor.tinyworld.released import load_checkpoint, metrics, pretraining_text, retained
 from lmtutor.train import TrainConfig, train
 
@@ -223,37 +223,6 @@ def new_fact_rows(world: tw.World, people: dict, taught: str, *, seed: int) -> n
     else:
         raise ConfigError(f"no form is called {taught!r}; choose from {', '.join(TAUGHT)}")
     return sft.example_rows(ids_of(world, turns))
-
-
-def asked_in_forms(world: tw.World, people: dict, told: Sequence[str] = ()) -> dict[str, probes.Probe]:
-    """Every fact about the new people: as a question, as a statement of the text, and in a wording that no text has.
-
-    Parameters
-    ----------
-    told : words that stand before each question in the prompt; `N`'s own biography where it is "biography"
-    """
-    draws = tw.draws_of(1, tw.STREAM_QUESTIONS)
-    forms = {"question": lambda p, a: tw.question(p, a),
-             "statement": lambda p, a: tw.STATEMENTS[a][0].replace("N", p).split()[:-2],
-             "new wording": lambda p, a: tw.NEW_WORDINGS[a].replace("N", p).split()}
-    found = {}
-    for form, begin in forms.items():
-        turns, attributes = [], []
-        for p, f in people.items():
-            before = biography(p, f, draws) if told == "biography" else list(told)
-            turns += [([tw.EOS, *before, *begin(p, a)], [f[a]]) for a in tw.ATTRIBUTES]
-            attributes += list(tw.ATTRIBUTES)
-        found[form] = as_probe(world, turns, attributes)
-    return found
-
-
-@torch.inference_mode()
-def confidence(model, probe: probes.Probe) -> list[float]:
-    """For each question the probability of the likeliest word, whatever it is."""
-    found = []
-    for prompt in probe.prompts:
-        found.append(float(model(torch.tensor([prompt]), logits_to_keep=1).logits[0, -1].float().softmax(-1).max()))
-    return found
 
 
 def learn_facts(taught: str | None, lr: float, seed: int) -> dict:

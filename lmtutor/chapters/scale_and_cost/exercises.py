@@ -29,9 +29,8 @@ def years_of_training(answer: Any) -> bool | str:
 
 def asked_of(model: Any, width: int) -> tuple[float, float, float] | str:
     """Loss on held-out articles, on the rows of the exercise and on the rows behind them; or what is wrong with the model."""
-    from lmtutor.chapters.scale_and_cost.scaling import VOCABULARY, article_losses, by_lot, fresh_rows
     from lmtutor.models.losses import token_losses
-    from lmtutor.pretrain.news import read_news
+    from lmtutor.pretrain.news import VOCABULARY, article_losses, by_lot, fresh_rows, read_news
 
     if not hasattr(model, "config"):
         return "give the model that pretrain_news returned, the first of its two results"
