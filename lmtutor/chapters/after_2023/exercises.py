@@ -120,7 +120,7 @@ def runs_that_were_read(answer: Any) -> bool | str:
     story = "the old harbour was closed on monday after a crane fell into the water and nobody was hurt"
     cases = (
         (story, [f"Local news: {story} , police said."], 8, "all of it stands there, inside a longer text"),
-        (story, ["nobody was hurt and the water fell into a crane after monday on closed was harbour old the"], 8, "the same words in another order are no copy"),
+        (story, [" ".join(reversed(story.split()))], 8, "the same words in another order are no copy"),
         (story, [story[:44], story[44:]], 8, "no run goes over the end of one text into the next"),
         ("The Old Harbour was closed", ["the old harbour Was Closed today"], 3, "capital letters make no difference"),
         ("a b c a b c a b c x y z", ["a b c a"], 3, "count places, each as often as it comes: a run that comes three times counts three times"),
@@ -141,7 +141,8 @@ def runs_that_were_read(answer: Any) -> bool | str:
             return f"that is the count, {found}; wanted is the share of all places at which a run begins"
         if math.isclose(given, found / len(text.split()), abs_tol=1e-6):
             return f"divide by the runs, not by the words: {len(text.split())} words hold {len(text.split()) - n + 1} runs of {n}"
-        if not math.isclose(true, share_found(text, corpus, n, distinct=True)) and math.isclose(given, share_found(text, corpus, n, distinct=True), abs_tol=1e-6):
+        different = share_found(text, corpus, n, distinct=True)
+        if math.isclose(given, different, abs_tol=1e-6) and not math.isclose(true, different):
             hint = "that counts each different run once; count places"
         return f"{text[:30]!r}, n = {n}: it says {given:.2f}, not {true:.2f}; {hint}"
     return True if math.isclose(float(answer(story, [story])), 1.0) else "without a third argument n is 8: def looks_leaked(text, corpus, n=8)"
