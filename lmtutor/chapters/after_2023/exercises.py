@@ -150,9 +150,9 @@ def runs_that_were_read(answer: Any) -> bool | str:
 
 EXERCISES = [
     Exercise(
-        2, "How likely is at least one of k answers right?", Checker(some_try_is_right, "a function"),
-        "all k are wrong with probability (1 - p)^k",
-        "many tries make a sure thing of a small chance, so pass@k for large k asks whether the right answer is anywhere in the model",
+        3, "The loss of one preferred and one rejected answer", Checker(one_pair, "a function"),
+        "-log sigmoid(beta * margin), where the margin is the rise of the chosen one's log p less the rise of the rejected one's",
+        "log 2 at the start, whatever the answers; and nothing in it asks that the chosen answer become likelier, only that the gap grow",
     ),
     Exercise(
         3, "How much better was each answer than its group?", Checker(better_than_its_group, "a function of a list that gives a list"),
@@ -160,9 +160,9 @@ EXERCISES = [
         "a group in which all are right, or all wrong, teaches nothing: practice needs questions that are answered now and then",
     ),
     Exercise(
-        3, "The loss of one preferred and one rejected answer", Checker(one_pair, "a function"),
-        "-log sigmoid(beta * margin), where the margin is the rise of the chosen one's log p less the rise of the rejected one's",
-        "log 2 at the start, whatever the answers; and nothing in it asks that the chosen answer become likelier, only that the gap grow",
+        2, "How likely is at least one of k answers right?", Checker(some_try_is_right, "a function"),
+        "all k are wrong with probability (1 - p)^k",
+        "many tries make a sure thing of a small chance, so pass@k for large k asks whether the right answer is anywhere in the model",
     ),
     Exercise(
         15, "How much of a test text was read before?", Checker(runs_that_were_read, "a function"),
