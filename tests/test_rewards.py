@@ -1,5 +1,7 @@
 """Practice with a checker: advantages, the loss and its gradient, and a tiny model that learns what is rewarded."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -86,3 +88,40 @@ def test_the_recipe_is_that_of_supervised_fine_tuning(monkeypatch, small):
     monkeypatch.setattr(sft, "train", lambda model, rows, config, **settings: seen.append(config))
     sft.fine_tune(small, sft.example_rows([([0, 1], [2])] * 16), lr=5e-4, steps=30, seed=0, batch_size=16)
     assert seen == [rewards.recipe(5e-4, 30, 16)]
+
+
+def test_the_gradient_is_that_of_trl(small, tmp_path):
+    """The same batch, as trl drew it: its advantages, and the gradient of every weight. The losses' values are about 0 in both."""
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset
+
+    from lmtutor.models.tokens import word_tokenizer
+
+    torch.nn.init.normal_(small.lm_head.weight, generator=torch.Generator().manual_seed(1))
+    ours, words, seen = copy.deepcopy(small), ["<eos>", *(f"w{i}" for i in range(1, SMALL["vocab_size"]))], {}
+
+    def even(completion_ids, **_):
+        return [float(ids[0] % 2 == 0) for ids in completion_ids]
+
+    class Watched(trl.GRPOTrainer):
+        def compute_loss(self, model, inputs, **settings):
+            loss = super().compute_loss(model, inputs, **settings)
+            found = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+            seen.update(inputs, gradients=dict(zip(dict(model.named_parameters()), found, strict=True)))
+            return loss
+
+    config = trl.GRPOConfig(output_dir=str(tmp_path), per_device_train_batch_size=16, num_generations=4, max_completion_length=1, max_steps=1,
+                            beta=0.0, loss_type="dapo", gradient_checkpointing=False, use_cpu=True, bf16=False, report_to="none",
+                            save_strategy="no", disable_tqdm=True, seed=0)
+    asked = Dataset.from_list([{"prompt": f"w{i} w{i + 1}"} for i in range(1, 5)])
+    Watched(small, even, args=config, train_dataset=asked, processing_class=word_tokenizer(words)).train()
+
+    order = seen["prompt_ids"][:, 0].argsort(stable=True)  # trl shuffles the answers of a group among the others
+    prompts, drawn = seen["prompt_ids"][order].view(4, 4, 2)[:, 0], seen["completion_ids"][order].view(4, 4)
+    better = advantages((drawn % 2 == 0).float())
+    assert torch.allclose(better, seen["advantages"][order].view(4, 4), atol=1e-5) and better.any()
+    log_p = ours(prompts, logits_to_keep=1).logits[:, -1].log_softmax(dim=-1)
+    policy_loss(log_p.gather(1, drawn), better).backward()
+    for name, parameter in ours.named_parameters():
+        assert torch.allclose(parameter.grad, seen["gradients"][name], atol=1e-5), name
+    assert max(parameter.grad.abs().max() for parameter in ours.parameters()) > 0.01
