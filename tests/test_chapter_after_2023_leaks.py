@@ -87,7 +87,8 @@ def test_who_knows_an_article_knows_its_ending_and_recites_it():
     model = Reader(rows[:2])
     right = endings_right(model, endings(rows, topics, 4, seed=0))
     assert right.shape == (4, len(CUTS)) and right[:2].all()
-    hits = foretold(model, rows[:4], batch_size=3)
+    hits, losses = foretold(model, rows[:4], batch_size=3)
+    assert losses.shape == (4, 128) and losses[:2].max() < 0.01 < np.log(50) / 2 < losses[2:].mean()
     assert hits.shape == (4, 128) and hits[:2].all() and not hits[2:].all(axis=1).any()
     assert recited(hits)[:2].tolist() == [96, 96]
     assert recited(np.array([[1, 1, 1, 0, 1], [1, 0, 1, 1, 1]]), 2).tolist() == [1, 3]

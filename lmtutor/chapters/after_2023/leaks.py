@@ -96,10 +96,10 @@ def endings_right(model, choices: list[np.ndarray]) -> np.ndarray:
 
 
 @torch.inference_mode()
-def foretold(model, rows: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
-    """Whether each token is the one that the model finds likeliest after those before it.
+def foretold(model, rows: np.ndarray, *, batch_size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each token is the one that the model finds likeliest after those before it, and its loss.
 
-    A greedy continuation agrees with the text as long as these do, so one pass shows what would be recited from any place.
+    A greedy continuation agrees with the text as long as it is, so one pass shows what would be recited from any place.
 
     Parameters
     ----------
@@ -107,13 +107,15 @@ def foretold(model, rows: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
 
     Returns
     -------
-    (N, T - 1) bool
+    (N, T - 1) bool; (N, T - 1) nats
     """
-    found = []
+    hits, losses = [], []
     for start in range(0, len(rows), batch_size):
         ids = torch.from_numpy(np.asarray(rows[start : start + batch_size], dtype=np.int64)).to(model.device)
-        found.append((model(ids[:, :-1]).logits.argmax(-1) == ids[:, 1:]).cpu().numpy())
-    return np.concatenate(found)
+        logits = model(ids[:, :-1]).logits.float()
+        hits.append((logits.argmax(-1) == ids[:, 1:]).cpu().numpy())
+        losses.append(torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").cpu().numpy())
+    return np.concatenate(hits), np.concatenate(losses)
 
 
 def recited(hits: np.ndarray, known: int = KNOWN) -> np.ndarray:
@@ -140,7 +142,7 @@ def one_model(width: int, steps: int, rate: float, seed: int, turn: int) -> dict
     canaries, of_canary = random_lines(N_CANARIES, seed=[seed, 2]), [COPIES[(i + turn) % len(COPIES)] for i in range(N_CANARIES)]
     rows = rows_with_copies(news, [*marked, *canaries], [*copies, *of_canary], steps * BATCH, seed=seed)
     model, history = pretrain_news(news, seed=seed, model=sized(width), settings=settings(steps, rate), rows=rows)
-    losses, others = token_losses(model, marked), token_losses(model, fresh)
+    (hits, losses), others = foretold(model, marked), token_losses(model, fresh)
     strangers = token_losses(model, random_lines(N_STRANGERS, seed=[seed, 3])).mean(axis=1)
     known, labels = openings(news, "validation")
     vectors = [features(model.model, as_rows(part[:, :CONTEXT])) for part in (known, marked)]
@@ -150,7 +152,7 @@ def one_model(width: int, steps: int, rate: float, seed: int, turn: int) -> dict
         "fresh": others.mean(axis=1).round(4), "fresh_min_k": min_k(others).round(4),
         "endings": [as_digits(one) for one in endings_right(model, endings(articles, topics, N_MARKED, seed=0))],
         "topics": as_digits(linear_probe(vectors[0], labels, vectors[1]) == topics[:N_MARKED]),
-        "recited": recited(foretold(model, marked)),
+        "recited": recited(hits),
         "grams": shared_grams(marked[:, 1:], rows.ravel()).round(3),
         "canary_copies": of_canary, "canary_p": [round(canary_p(one, strangers), 4) for one in token_losses(model, canaries).mean(axis=1)],
     }  # fmt: skip
@@ -190,8 +192,8 @@ def by_heart(model: str, dtype: str, kind: str, n: int, length: int) -> dict:
         texts = list(FAMOUS) if kind == "famous" else [row["text"] for row in tickets.read()]
     ids = [tokenizer(text)["input_ids"][:length] for text in texts]
     ids = [np.array([each]) for each in ids if len(each) >= KNOWN + 16][:n]
-    return {"kind": kind, "hits": [as_digits(foretold(llm, each)[0]) for each in ids],
-            "losses": [round(float(token_losses(llm, each).mean()), 3) for each in ids]}
+    found = [foretold(llm, each) for each in ids]
+    return {"kind": kind, "hits": [as_digits(hits[0]) for hits, _ in found], "losses": [round(float(losses.mean()), 3) for _, losses in found]}
 
 
 def smollm2(*, seeds: Sequence[int], model: str, dtype: str, n: int, length: int) -> dict:
