@@ -67,25 +67,29 @@ def test_a_canary_that_nobody_read_has_any_p_and_one_that_was_read_the_smallest(
 def test_endings_differ_from_the_article_in_nothing_but_the_ending_and_come_from_others_of_the_topic():
     rows = np.tile(np.arange(12)[:, None] * 200, (1, 129)) + np.arange(129)  # each token tells its article and its place
     topics = np.arange(12) % 2
-    for cut, choices in zip(CUTS, endings(rows, topics, 4, seed=0), strict=True):
-        assert choices.shape == (4, 4, 1 + cut + ENDING)
+    starts = np.arange(12 * 200) % 200 % 5 == np.repeat(np.arange(12), 200) % 5  # every fifth token, in each article others
+    for cut, choices in zip(CUTS, endings(rows, topics, 4, starts=starts, seed=0), strict=True):
+        assert choices.shape == (4, 4, cut + ENDING)
         source, place = choices // 200, choices % 200
-        assert (place == np.arange(1 + cut + ENDING)).all()
-        assert (source[:, :, : 1 + cut] == np.arange(4)[:, None, None]).all()
+        assert (source[:, :, :cut] == np.arange(4)[:, None, None]).all() and (np.diff(place[:, :, :cut]) == 1).all()
+        first = place[:, :, cut]
+        assert starts[choices[:, :, cut]].all() and (first >= cut).all() and (first < cut + 5).all()
+        assert (place[:, :, cut - 1] == first[:, :1] - 1).all()  # the article's own ending follows what is given
+        assert (np.diff(place[:, :, cut:]) == 1).all()
         for i in range(4):
             from_which = source[i, :, -1]
             assert from_which[0] == i and len(set(from_which)) == 4 and (from_which[1:] >= 4).all()
             assert (topics[from_which] == topics[i]).all()
     with pytest.raises(DataError, match="fewer than 3 articles that never leak"):
-        endings(rows[:6], topics[:6], 4, seed=0)
-    with pytest.raises(DataError, match="needs 133, an article has 129"):
-        endings(rows, topics, 4, seed=0, cuts=(120,))
+        endings(rows[:6], topics[:6], 4, starts=starts, seed=0)
+    with pytest.raises(DataError, match="needs 132, an article has 129"):
+        endings(rows, topics, 4, starts=starts, seed=0, cuts=(120,))
 
 
 def test_who_knows_an_article_knows_its_ending_and_recites_it():
     rows, topics = articles(), np.zeros(12, int)
     model = Reader(rows[:2])
-    right = endings_right(model, endings(rows, topics, 4, seed=0))
+    right = endings_right(model, endings(rows, topics, 4, starts=np.ones(50, bool), seed=0))
     assert right.shape == (4, len(CUTS)) and right[:2].all()
     hits, losses = foretold(model, rows[:4], batch_size=3)
     assert losses.shape == (4, 128) and losses[:2].max() < 0.01 < np.log(50) / 2 < losses[2:].mean()
@@ -106,6 +110,9 @@ class Tokenizer:
 
     def __len__(self):
         return 2048
+
+    def convert_ids_to_tokens(self, ids):
+        return ["\u0120a" if i % 3 else "b" for i in ids]
 
 
 def test_over_four_turns_each_article_has_every_number_of_copies_and_the_text_holds_them(monkeypatch):

@@ -54,34 +54,47 @@ def the_test() -> tuple[np.ndarray, np.ndarray]:
     return rows[order], topics[order]
 
 
-def endings(articles: np.ndarray, topics: np.ndarray, n: int, *, seed: int, cuts: Sequence[int] = CUTS) -> list[np.ndarray]:
-    """The test with choices: the beginning of each of the first `n` articles with its own ending, and with three others.
+def word_starts(news: News) -> np.ndarray:
+    """Which tokens begin a word: (V,) bool."""
+    return np.array([token.startswith("\u0120") for token in news.tokenizer.convert_ids_to_tokens(range(VOCABULARY))])
 
-    The others stand at the same place in articles of the same topic, drawn from those after the first `n`.
+
+def endings(articles: np.ndarray, topics: np.ndarray, n: int, *, starts: np.ndarray, seed: int, cuts: Sequence[int] = CUTS) -> list[np.ndarray]:
+    """The test with choices: a part of each of the first `n` articles with its own ending, and with three others.
+
+    All endings begin where a word begins, the first one at or after the cut, so that no choice betrays itself by half a word. The others
+    come from the same place of articles of the same topic, drawn from those after the first `n`.
 
     Parameters
     ----------
     articles : (N, T) token ids      topics : (N,) int
+    starts : (V,) bool               which tokens begin a word
 
     Returns
     -------
-    for each cut (n, CHOICES, 1 + cut + ENDING) token ids, the right choice first
+    for each cut (n, CHOICES, cut + ENDING) token ids: the `cut` tokens ahead of an ending and the ending; the right choice first
 
     Raises
     ------
     DataError    an article would be cut beyond its end, or a topic has too few others
     """
-    if max(cuts) + ENDING >= articles.shape[1]:
-        raise DataError(f"a cut at {max(cuts)} with {ENDING} tokens needs {max(cuts) + ENDING + 1}, an article has {articles.shape[1]}")
+    if max(cuts) + ENDING > articles.shape[1]:
+        raise DataError(f"a cut at {max(cuts)} with {ENDING} tokens needs {max(cuts) + ENDING}, an article has {articles.shape[1]}")
     rng, found = np.random.default_rng(seed), []
     others = {topic: n + np.flatnonzero(topics[n:] == topic) for topic in set(topics[:n].tolist())}
     if min(map(len, others.values())) < CHOICES - 1:
         raise DataError(f"a topic has fewer than {CHOICES - 1} articles that never leak; give more of them")
+
+    def place(article, cut):
+        words = np.flatnonzero(starts[article[cut : len(article) - ENDING + 1]])
+        return cut + int(words[0]) if len(words) else cut
+
     for cut in cuts:
         of_cut = []
         for i in range(n):
-            chosen = [i, *rng.choice(others[topics[i]], CHOICES - 1, replace=False)]
-            of_cut.append([np.concatenate([articles[i, : 1 + cut], articles[j, 1 + cut : 1 + cut + ENDING]]) for j in chosen])
+            at, chosen = place(articles[i], cut), [i, *rng.choice(others[topics[i]], CHOICES - 1, replace=False)]
+            tails = [articles[j, place(articles[j], cut) :][:ENDING] for j in chosen]
+            of_cut.append([np.concatenate([articles[i, at - cut : at], tail]) for tail in tails])
         found.append(np.array(of_cut))
     return found
 
@@ -150,7 +163,7 @@ def one_model(width: int, steps: int, rate: float, seed: int, turn: int) -> dict
         "seed": seed, "turn": turn, "copies": copies, "tokens": history.tokens, "seconds": round(history.seconds, 1),
         "losses": losses.mean(axis=1).round(4), "min_k": min_k(losses).round(4),
         "fresh": others.mean(axis=1).round(4), "fresh_min_k": min_k(others).round(4),
-        "endings": [as_digits(one) for one in endings_right(model, endings(articles, topics, N_MARKED, seed=0))],
+        "endings": [as_digits(one) for one in endings_right(model, endings(articles, topics, N_MARKED, starts=word_starts(news), seed=0))],
         "topics": as_digits(linear_probe(vectors[0], labels, vectors[1]) == topics[:N_MARKED]),
         "recited": recited(hits),
         "grams": shared_grams(marked[:, 1:], rows.ravel()).round(3),
