@@ -111,7 +111,7 @@ def bill(llm, tokenizer, bench: Bench, n_timed: int) -> dict:
     """
     task, dev = bench.task, [item.text for item in bench.task.dev[: n_timed + 1]]
     numbers, kinds = bench.truth(task.pool), {"bag of words": "words", "word vectors": "word vectors", "encoder": "encoder"}
-    reads = {"bag of words": count_words([item.text for item in task.pool]).transform, "word vectors": bench.words.encode,
+    reads = {"bag of words": count_words([item.text for item in (*task.pool, *task.dev)]).transform, "word vectors": bench.words.encode,
              "encoder": bench.encoder.encode}
     choices = [task.template.choice(label) for label in task.labels]
     ask = {"teacher": lambda text: score_choices(llm, tokenizer, "", [task.template.question(text)], choices)}
