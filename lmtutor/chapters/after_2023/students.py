@@ -28,8 +28,6 @@ from lmtutor.records.recording import unit
 from lmtutor.records.store import load
 
 NAMED = "{label}"  # what the encoder reads of a label that nobody gave it an example of
-TEACHERS = {"SmolLM2": ("head_to_head/bbc", "prompting_a_real_model/topics"),
-            "Gemma": ("head_to_head/bbc_gemma", "prompting_a_real_model/topics_gemma")}
 
 
 def draws(own: Mapping[int, Sequence[int]], n: int) -> dict[int, list[int]]:
@@ -133,7 +131,8 @@ def two_teachers(seeds: Sequence[int], n_test: int) -> dict:
 
     Each has a draw of all articles, the encoder disjoint ones besides, one for each seed.
     """
-    records = {name: [load(one).results for one in both] for name, both in TEACHERS.items()}
+    records = {"SmolLM2": (load("head_to_head/bbc").results, load("prompting_a_real_model/topics").results),
+               "Gemma": (load("head_to_head/bbc_gemma").results, load("prompting_a_real_model/topics_gemma").results)}
     zero = {name: next(run for run in compared["runs"] if run["way"] == "zero-shot, calibrated" and run["n"] == 0)["predicted"]
             for name, (compared, _) in records.items()}
     apart, news = topics_apart(n_pool=600, n_dev=100, n_test=len(zero["Gemma"])), topic_task(n_pool=5, n_dev=5, n_test=n_test)
