@@ -52,10 +52,10 @@ from lmtutor.chapters.dialogue_completion_and_cost.memory import (
 )
 from lmtutor.chapters.dialogue_completion_and_cost.persona import PERSONAS, persona_prompt
 from lmtutor.chapters.dialogue_completion_and_cost.price import accuracy_at, one_step, published, query, rounds, timing_at
-from lmtutor.chapters.dialogue_completion_and_cost.together import fit_on, own_articles, together
+from lmtutor.chapters.dialogue_completion_and_cost.together import fit_on, together
 from lmtutor.chapters.dialogue_completion_and_cost.updates import TASKS, answers, examples, fit_update, task_probe
 from lmtutor.data.prompts import Item, Template
-from lmtutor.data.tasks import HEADLINE, Task, headlines, relabelled
+from lmtutor.data.tasks import HEADLINE, Task, headlines, own_articles, relabelled
 from lmtutor.data.texts import holds
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.finetune import lora

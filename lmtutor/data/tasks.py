@@ -191,3 +191,10 @@ def urgency_task() -> Task:
 def relabelled(items: Sequence[Item], predicted: Sequence[int], labels: Sequence[str]) -> list[Item]:
     """The items with somebody else's labels in the place of their own."""
     return [Item(item.text, labels[label]) for item, label in zip(items, predicted, strict=True)]
+
+
+def own_articles(task: Task, seeds: Sequence[int]) -> dict[int, list[Item]]:
+    """The pool dealt out in equal parts, one for each seed."""
+    share = len(task.pool) // len(seeds)
+    order = np.random.default_rng(list(seeds)).permutation(len(task.pool))
+    return {s: [task.pool[i] for i in order[k * share : (k + 1) * share]] for k, s in enumerate(seeds)}

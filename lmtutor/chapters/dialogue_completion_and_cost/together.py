@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lmtutor.data.prompts import Item, draw_demonstrations
-from lmtutor.data.tasks import Task, relabelled, topic_task
+from lmtutor.data.tasks import own_articles, relabelled, topic_task
 from lmtutor.errors import TrainingError
 from lmtutor.finetune import lora
 from lmtutor.finetune.classifier import predict
@@ -16,13 +16,6 @@ from lmtutor.finetune.upper_layers import Reader, fit_lora
 from lmtutor.incontext.ask import ask, label_scores
 from lmtutor.incontext.calibration import LabelScores
 from lmtutor.records.recording import unit
-
-
-def own_articles(task: Task, seeds: Sequence[int]) -> dict[int, list[Item]]:
-    """The pool dealt out in equal parts, one for each seed."""
-    share = len(task.pool) // len(seeds)
-    order = np.random.default_rng(list(seeds)).permutation(len(task.pool))
-    return {s: [task.pool[i] for i in order[k * share : (k + 1) * share]] for k, s in enumerate(seeds)}
 
 
 def together(*, seeds: Sequence[int], lora_seeds: int, n_labels: int, n_unlabelled: int, lr: float,

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lmtutor.chapters.dialogue_completion_and_cost.price import rounds
-from lmtutor.chapters.dialogue_completion_and_cost.together import own_articles
 from lmtutor.compare.bench import Bench
 from lmtutor.compare.sides import answer
 from lmtutor.compare.ways import ways
 from lmtutor.data.prompts import Item
-from lmtutor.data.tasks import Task, headlines, relabelled, topic_task
+from lmtutor.data.tasks import Task, headlines, own_articles, relabelled, topic_task
 from lmtutor.models.llm import load_llm
 from lmtutor.records.recording import unit
 from lmtutor.records.store import load
