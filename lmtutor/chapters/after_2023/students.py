@@ -60,9 +60,11 @@ def taught(bench: Bench, student: str, places: Sequence[int], seed: int) -> dict
     -------
     dict    `setting`, and `predicted`, for each test article the digit of a label
     """
-    way, shown = ways(tuple(bench.wordings))[student], [bench.task.pool[i] for i in places]
+    way, shown = (ways(tuple(bench.wordings))[student],
+                  [bench.task.pool[i] for i in places])
     setting = best(way, choose(bench, way, shown, seed))
-    return {"setting": setting, "predicted": as_text(way.answer(bench, shown, bench.task.test, setting, seed)[0])}
+    return {"setting": setting,
+            "predicted": as_text(way.answer(bench, shown, bench.task.test, setting, seed)[0])}
 
 
 def as_text(labels: Sequence[int]) -> str:
