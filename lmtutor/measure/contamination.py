@@ -43,7 +43,7 @@ def min_k(losses: np.ndarray, *, share: float = 0.2) -> np.ndarray:
     -------
     (N,) nats
 
-    Source: Shi et al. 2023, "Detecting pretraining data from large language models", there with the sign turned.
+    Source: Shi et al. 2024, "Detecting pretraining data from large language models", there with the sign turned.
     """
     n = max(1, round(share * losses.shape[1]))
     return np.sort(losses, axis=1)[:, -n:].mean(axis=1)
