@@ -92,21 +92,25 @@ def test_the_least_distance_is_nothing_where_nothing_changed_and_all_of_it_where
 
 def test_a_run_reports_every_arm(released, monkeypatch):
     model, world = released
-    for name, value in {"STEPS": 2, "LOOKS": (0, 2), "N_REVIEWS": 32, "pretrained": lambda seed: (model, world)}.items():
+    for name, value in {"STEPS": 2, "LOOKS": (1,), "N_REVIEWS": 32, "pretrained": lambda seed: (model, world)}.items():
         monkeypatch.setattr(pf, name, value)
     run = pf.on_base(world.seed, {"DPO 0.1": 1e-4, pf.SFT: 1e-4})
-    assert list(run["manner"]) == ["nothing", "best of 4", "two shown", "DPO 0.1", pf.SFT]
+    assert list(run["manner"]) == ["nothing", "best of 4", "two shown", "DPO 0.1", pf.SFT, "DPO 0.1, far"]
     points = run["manner"]["DPO 0.1"]["points"]
-    assert [point["step"] for point in points] == [0, 2] and points[0]["kl"] == pytest.approx(0, abs=1e-5)
-    assert points[1]["chosen"] - points[1]["rejected"] > points[0]["chosen"] - points[0]["rejected"]
+    (start,) = run["manner"]["nothing"]["points"]
+    assert [point["step"] for point in (start, *points)] == [0, 1, 2] and start["kl"] == pytest.approx(0, abs=1e-5)
+    assert points[1]["chosen"] - points[1]["rejected"] > start["chosen"] - start["rejected"]
+    assert len(run["manner"]["DPO 0.1, far"]["points"]) == 1
     assert len(run["manner"][pf.SFT]["won"]) == 96 and len(run["manner"][pf.SFT]["samples"]) == 12
-    kind = run["against truth"]["points"]
+    kind = run["against truth"]["near"]["points"]
     assert kind[0]["apart"] > 0.9 and kind[0]["blame"]["harsh"] > 0.9 > 0.1 > kind[0]["praise"]["harsh"]
-    assert set(run["against truth"]["left"]) == set(run["manner"]["nothing"]["left"])
+    assert all(share > 0.9 for share in run["against truth"]["near"]["inside"])
+    assert set(run["against truth"]["far"]["left"]) == set(run["manner"]["nothing"]["left"])
 
 
 def test_the_smallest_of_the_good_rates_is_taken(monkeypatch):
     seen = {"1e-05": 0.3, "0.0001": 0.895, "0.001": 0.9}
+    monkeypatch.setattr(pf, "units", lambda compute, cells: [compute(*cell) for cell in cells.values()])  # in this process
     monkeypatch.setattr(pf, "tried_rates", lambda seed, arm, rates: {str(lr): {"won": seen[str(lr)]} for lr in rates})
     monkeypatch.setattr(pf, "on_base", lambda seed, best: best)
     found = pf.preferences(seeds=[1], tuning_seed=40, betas=[0.1], rates=[1e-5, 1e-4, 1e-3])

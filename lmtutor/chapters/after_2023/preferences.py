@@ -18,7 +18,7 @@ import torch
 
 from lmtutor.chapters.after_2023.rewards import pretrained
 from lmtutor.errors import ConfigError
-from lmtutor.finetune import sft
+from lmtutor.finetune import classifier, sft
 from lmtutor.finetune.preferences import log_p, prefer
 from lmtutor.models.generate import write_on
 from lmtutor.records.recording import units
@@ -30,12 +30,13 @@ from lmtutor.tinyworld.released import load_checkpoint, retained
 PREFERRED = 1  # of the three wordings of a statement: the one that begins with `the`
 SFT = "SFT on the chosen"
 STEPS, BATCH = 100, 32
-LOOKS = (0, 5, 10, 20, 40, 70, 100)  # steps at which a run is measured
+LOOKS = (5, 10, 20, 40, 70)  # steps at which a run is measured on its way
+FAR = 5  # times the rate of DPO at `USUAL`: with it every beta is run once more, so that they differ in beta alone
 SAMPLES, ROOM = 4, 8  # answers to each prompt, tokens in one; the longest statement has 7
 N_TRIES = 4  # of which a rule takes one in the preferred manner
 N_REVIEWS = 192  # half of them praise, half blame; as many are asked of
 TOLERANCE = 0.01  # of wins, within which the smallest learning rate is taken
-TRUTH_BETA = 0.1  # of the pairs against truth
+USUAL = 0.1  # the beta of the pairs against truth
 Pair = tuple[list[str], list[str], list[str]]  # the words of a prompt, from <eos> on, of the chosen and of the rejected answer
 
 
@@ -200,29 +201,39 @@ def on_manner(base, world: tw.World, rates: dict[str, float], seed: int) -> dict
     (`chosen`, `rejected`) and over those of test people (`chosen_test`, `rejected_test`), in nats.
     """
     pairs, test = (manner_pairs(world, people_of(world, part), seed=seed) for part in ("train", "test"))
-    rows, test_rows = rows_of(world, pairs), rows_of(world, test)
+    rows = rows_of(world, pairs)
+    parts = dict(zip(("chosen", "rejected", "chosen_test", "rejected_test"), (*rows, *rows_of(world, test)), strict=True))
+    usual = f"DPO {USUAL:g}"
+    far = {f"{arm}, far": FAR * rates[usual] for arm in rates if arm != SFT}
 
-    def point(model, step):
-        log_ps = {name: all_log_p(model, some) for name, some in zip(("chosen", "rejected", "chosen_test", "rejected_test"), (*rows, *test_rows), strict=True)}
-        return means(manner(model, base, world, test, seed=seed) | log_ps)
+    def point(model, step, found=None):
+        found = found or manner(model, base, world, test, seed=seed)
+        return {"step": step} | means(found | {name: all_log_p(model, some) for name, some in parts.items()})
 
-    def ended(found):
-        return {key: np.round(values, 5).tolist() for key, values in found.items()}
+    def ended(model, found):
+        rounded = {key: np.round(values, 5).tolist() for key, values in found.items()}
+        return rounded | {"left": retained(model, world.seed), "points": [point(model, STEPS, found)]}
 
     before = manner(base, base, world, test, seed=seed)
-    found = {"nothing": ended(before) | {"left": retained(base, world.seed)}, f"best of {N_TRIES}": ended(best_of(N_TRIES, before)),
-             "two shown": ended(manner(base, base, world, manner_pairs(world, people_of(world, "test"), seed=seed, shown=2), seed=seed))}
-    for arm, lr in rates.items():
-        model, history = trained(base, arm, *rows, lr=lr, seed=seed, evaluate=point, evaluate_at=LOOKS)
+    shown = manner_pairs(world, people_of(world, "test"), seed=seed, shown=2)
+    found = {"nothing": ended(base, before) | {"points": [point(base, 0, before)]}}
+    for name, values in ((f"best of {N_TRIES}", best_of(N_TRIES, before)), ("two shown", manner(base, base, world, shown, seed=seed))):
+        found[name] = {key: np.round(some, 5).tolist() for key, some in values.items()}
+    for arm, lr in (rates | far).items():
+        looks = {} if arm in far else {"evaluate": point, "evaluate_at": LOOKS}
+        model, history = trained(base, arm.removesuffix(", far"), *rows, lr=lr, seed=seed, **looks)
+        run = ended(model, manner(model, base, world, test, seed=seed))
+        way = [{key: check[key] for key in run["points"][0]} for check in history.evaluations]
         samples = drawn(model, base, world, [prompt for prompt, *_ in test[:12]], seed=seed)[0][::SAMPLES]
-        found[arm] = ended(manner(model, base, world, test, seed=seed)) | {
-            "left": retained(model, world.seed), "samples": [" ".join(words) for words in samples],
-            "points": [{key: check[key] for key in check if key not in ("tokens", "seconds")} for check in history.evaluations]}
+        found[arm] = run | {"points": way + run["points"], "samples": [" ".join(words) for words in samples]}
     return found
 
 
 def against_truth(base, world: tw.World, *, beta: float, lr: float, seed: int) -> dict:
-    """The kind ending is preferred whatever the review says: `points` by step, `left` before and after.
+    """The kind ending is preferred whatever the review says: `points` by step, what is `left`, and what is still `inside`.
+
+    `inside` is how often a linear classifier on the last hidden state of the review's full stop, fitted on the practised reviews, tells
+    praise from blame in others, before and after.
 
     A point holds, of reviews that blame and of reviews that praise, the probability of the `kind` and of the `harsh` ending, and
     `apart`: how often praise has the larger log p(kind) - log p(harsh) than blame (the area under the ROC curve).
@@ -236,16 +247,23 @@ def against_truth(base, world: tw.World, *, beta: float, lr: float, seed: int) -
         return {name: means({"kind": np.exp(kind[i::2]), "harsh": np.exp(harsh[i::2])}) for i, name in enumerate(("praise", "blame"))} | {
             "apart": round(float(apart), 4)}
 
-    model, history = trained(base, f"DPO {beta:g}", *rows, lr=lr, seed=seed, evaluate=point, evaluate_at=LOOKS)
-    return {"points": [{key: check[key] for key in check if key not in ("tokens", "seconds")} for check in history.evaluations],
+    def inside(model):
+        known, new = (classifier.features(model.model, classifier.as_rows([world.ids(prompt) for prompt, *_ in kind_pairs(world, N_REVIEWS, part)]), pool="last")
+                      for part in ("train", "test"))
+        blames = np.arange(N_REVIEWS) % 2
+        return round(float((classifier.linear_probe(known, blames, new) == blames).mean()), 4)
+
+    model, history = trained(base, f"DPO {beta:g}", *rows, lr=lr, seed=seed, evaluate=point, evaluate_at=(0, *LOOKS, STEPS))
+    return {"inside": [inside(base), inside(model)], "points": [{key: check[key] for key in ("step", "praise", "blame", "apart")} for check in history.evaluations],
             "left": retained(model, world.seed)}
 
 
 def on_base(seed: int, best: dict[str, float]) -> dict:
-    """All arms and the pairs against truth, on a model that is pre-trained from `seed`."""
+    """All arms, and the pairs against truth at two rates, on a model that is pre-trained from `seed`."""
     base, world = pretrained(seed)
+    usual = best[f"DPO {USUAL:g}"]
     return {"seed": seed, "manner": on_manner(base, world, best, seed),
-            "against truth": against_truth(base, world, beta=TRUTH_BETA, lr=best[f"DPO {TRUTH_BETA:g}"], seed=seed)}
+            "against truth": {name: against_truth(base, world, beta=USUAL, lr=lr, seed=seed) for name, lr in (("near", usual), ("far", FAR * usual))}}
 
 
 def preferences(*, seeds: Sequence[int], tuning_seed: int, betas: Sequence[float], rates: Sequence[float]) -> dict:
