@@ -279,6 +279,7 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("07_transfer_and_labels", "98%"): "toy numbers, by hand",
     ("07_transfer_and_labels", "50%"): "toy numbers, by hand",
     ("15_head_tables", "95%"): "the level of the intervals",
+    **{("16_after_preferences", text): "what Razin et al. report" for text in ("33.4%", "74.4%")},
     ("17_your_own_data", "20%"): "toy numbers, by hand",
     ("17_your_own_data", "22%"): "toy numbers, by hand",
     ("17_your_own_data", "67%"): "toy numbers, by hand",

@@ -1,5 +1,6 @@
 """Preferences: the loss by hand, which tokens are summed, and that training moves the two answers apart."""
 
+import copy
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from lmtutor.errors import ConfigError, DataError
 from lmtutor.finetune import sft
 from lmtutor.finetune.preferences import dpo_loss, log_p, prefer
+from lmtutor.models.tokens import word_tokenizer
 from lmtutor.models.transformer import TinyConfig, build
 
 
@@ -73,3 +75,40 @@ def test_bad_input_is_told(model):
         prefer(model, rows, rows, beta=0, lr=1e-4, seed=0)
     with pytest.raises(ConfigError, match="beta is -1"):
         dpo_loss(*[torch.zeros(1)] * 4, beta=-1)
+
+
+def test_trl_reads_the_same_loss_and_gradient_off_the_same_batch(tmp_path):
+    """trl's trainer, on a batch that it made itself: its log p are sums too, its loss is ours, and so is the gradient.
+
+    trl ends both answers with `<eos>`, so the answers here do too; the reference has another head, or every loss were log 2.
+    """
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset
+
+    words = ["<eos>", *"abcdefghijklmnopqrs"]
+    tiny = build(TinyConfig(vocab_size=20, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2), seed=0)
+    reference = copy.deepcopy(tiny)
+    for net, seed in ((tiny, 1), (reference, 2)):
+        torch.nn.init.normal_(net.lm_head.weight, generator=torch.Generator().manual_seed(seed))
+    pairs = [("<eos> a b c", " d e <eos>", " f <eos>"), ("<eos> g", " h <eos>", " i j k <eos>"), ("<eos> l m", " n <eos>", " o <eos>")]
+    names = ("prompt", "chosen", "rejected")
+    settings = trl.DPOConfig(str(tmp_path), beta=0.3, per_device_train_batch_size=len(pairs), max_steps=1, use_cpu=True, bf16=False,
+                             gradient_checkpointing=False, report_to="none", disable_tqdm=True, save_strategy="no")
+    trainer = trl.DPOTrainer(tiny, reference, settings, train_dataset=Dataset.from_list([dict(zip(names, pair)) for pair in pairs]),
+                             processing_class=word_tokenizer(words))
+    batch = next(iter(trainer.get_train_dataloader()))
+    theirs = trainer.compute_loss(trainer.model, dict(batch))
+    theirs.backward()
+    gradient = [p.grad.clone() for p in tiny.parameters()]
+
+    ids, asked, real = batch["input_ids"], batch["completion_mask"].bool(), batch["attention_mask"].bool()
+    examples = [(row[real_ & ~asked_].tolist(), row[asked_].tolist()) for row, asked_, real_ in zip(ids, asked, real)]
+    assert sorted(tuple(prompt + answer) for prompt, answer in examples) == sorted(
+        tuple(words.index(w) for w in (prompt + answer).split()) for prompt, *answers in pairs for answer in answers)
+    rows = torch.from_numpy(sft.example_rows(examples))
+    now, (ref_chosen, ref_rejected) = log_p(tiny, rows).chunk(2), log_p(reference, rows).detach().chunk(2)
+    tiny.zero_grad()
+    ours = dpo_loss(*now, ref_chosen, ref_rejected, beta=0.3)
+    ours.backward()
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-5) and abs(ours.item() - math.log(2)) > 0.01
+    assert all(torch.allclose(p.grad, g, atol=1e-5) for p, g in zip(tiny.parameters(), gradient))
