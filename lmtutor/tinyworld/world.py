@@ -38,6 +38,7 @@ STREAM_MAPPINGS = 11  # words and labels that demonstrations show
 STREAM_LABELLED = 12  # documents that hold labels
 STREAM_BLANKS = 13  # sentences with a word left out
 STREAM_REWARDS = 14  # deductions that are practised, and those that are asked after
+STREAM_READING = 16  # lessons in reading, and the biographies that are shown
 
 NOUNS = {
     "animal": "dog cat horse sheep goat rabbit fox wolf bear tiger duck hen".split(),
