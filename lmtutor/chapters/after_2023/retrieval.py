@@ -28,11 +28,11 @@ from lmtutor.tinyworld.released import load_checkpoint, pretraining_text, retain
 
 N_PEOPLE = 24  # of whom no document tells: four facts each
 N_KNOWN = 24   # of whom the text told
-READING = {"reading": 0.0, "reading, some missing": 0.25}  # lesson: share of its rows that show somebody else
+READING = {"reading": 0.0, "reading, half missing": 0.5}  # lesson: share of its rows that show somebody else
 TUNED = ("questions", "biographies")  # the forms in which facts are tuned in
 LESSONS = (*READING, *TUNED)
 SHOWN = ("nothing", "own", "another's", "three")
-READING_STEPS, TUNING_STEPS = 300, 120
+READING_STEPS, TUNING_STEPS = 600, 120
 REPLAY = 0.1     # share of the rows that are old text
 RETELLINGS = 8   # of each biography
 N_CHANGES, CHANGE_STEPS = 4, 20
