@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmtutor.chapters.after_2023 import retrieval
+from lmtutor.chapters.after_2023 import retrieval, sureness
 from lmtutor.chapters.after_2023.retrieval import LESSONS, SHOWN, ask, ask_known, at_recall, reading_rows, tuning_rows, unknown
 from lmtutor.errors import ConfigError
 from lmtutor.finetune.sft import UNASKED
@@ -119,3 +119,18 @@ def test_the_record_chooses_a_rate_for_each_lesson_and_asks_every_arm(monkeypatc
     assert set(one["arms"]["reading"]["asked"]) == set(SHOWN) and set(one["arms"]["questions"]["asked"]) == {"nothing"}
     assert set(one["arms"]["reading"]["known"]) == {"nothing", "own", "changed"}
     assert len(one["arms"]["questions"]["changes"]) == 1 and one["arms"]["questions"]["changes"][0]["seconds"] >= 0
+
+
+def test_sureness_is_asked_at_every_rate_of_every_lesson(monkeypatch):
+    model = build(TinyConfig(vocab_size=len(WORLD.words), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2),
+                  seed=0).eval()
+    monkeypatch.setattr(retrieval, "READING_STEPS", 2)
+    monkeypatch.setattr(retrieval, "N_KNOWN", 2)
+    monkeypatch.setattr(retrieval, "pretraining_text", lambda seed: np.tile(np.arange(1, 100), 2000).astype(np.int16))
+    monkeypatch.setattr(sureness, "N_PEOPLE", 4)
+    monkeypatch.setattr(sureness, "load_checkpoint", lambda: (model, None, WORLD))
+    monkeypatch.setattr(sureness, "retained", lambda model, seed: {"grammar": 0.5})
+    monkeypatch.setattr("lmtutor.records.recording.os.sched_getaffinity", lambda _: {0}, raising=False)
+    found = sureness.sureness(seeds=[0, 1], rates=[1e-3, 1e-2])["runs"]
+    assert [(one["lr"], one["seed"]) for one in found] == [(1e-3, 0), (1e-3, 1), (1e-2, 0), (1e-2, 1)]
+    assert all(set(one["asked"]) == set(SHOWN) and len(one["asked"]["own"]["right"]) == 16 for one in found)
