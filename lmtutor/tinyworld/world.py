@@ -39,6 +39,7 @@ STREAM_LABELLED = 12  # documents that hold labels
 STREAM_BLANKS = 13  # sentences with a word left out
 STREAM_REWARDS = 14  # deductions that are practised, and those that are asked after
 STREAM_PREFERENCES = 15  # pairs of answers, and the reviews of which a kind ending is preferred
+STREAM_READING = 16  # lessons in reading, and the biographies that are shown
 
 NOUNS = {
     "animal": "dog cat horse sheep goat rabbit fox wolf bear tiger duck hen".split(),
