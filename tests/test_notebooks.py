@@ -280,7 +280,6 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     ("07_transfer_and_labels", "50%"): "toy numbers, by hand",
     ("15_head_tables", "95%"): "the level of the intervals",
     **{("16_after_preferences", text): "what Razin et al. report" for text in ("33.4%", "74.4%")},
-    ("16_after_preferences", "5 points"): "the bar of a claim",
     ("16_after_2023", "90%"): "the threshold from which an answer counts as sure",
     ("16_after_2023", "400 times"): "e to the sixth, by hand",
     ("17_your_own_data", "20%"): "toy numbers, by hand",
