@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import importlib
 import re
 import sys
 import tomllib
@@ -107,6 +108,17 @@ def test_cells_import_only_what_the_package_brings(path):
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in (name.split(".")[0] for name in names):
                 assert name in sys.stdlib_module_names or PROVIDES.get(name, name) in brought, f"{name}: {cell.source}"
+
+
+@each
+def test_what_a_cell_takes_from_the_package_is_there(path):
+    """A definition that moves is missed at once, and not only when the notebook is run again."""
+    for cell in code(path):
+        for node in ast.walk(ast.parse(python(cell))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lmtutor":
+                room = importlib.import_module(node.module)
+                for name in (alias.name for alias in node.names if not hasattr(room, alias.name)):
+                    importlib.import_module(f"{node.module}.{name}")
 
 
 @each
