@@ -19,6 +19,7 @@ from lmtutor.chapters.instructions_and_answers.support_desk import ab_result, ab
 from lmtutor.data import support
 from lmtutor.data.support import Topic
 from lmtutor.errors import ConfigError, DataError
+from lmtutor.measure import metrics
 from lmtutor.tinyworld import world as tw
 from lmtutor.tinyworld.lessons import asked_in_forms, new_people, people_of
 
@@ -131,9 +132,9 @@ def test_the_degrees_share_less_and_less_with_the_handbook():
 def test_nothing_that_is_reported_was_there_to_choose_by():
     parts = support.unanswered()
     assert {part: len(some) for part, some in parts.items()} == {"train": 24, "dev": 24, "test": 48}
-    chosen_by = {one.text for one in answering.dev_questions()} | {one.text for one in parts["train"]}
+    chosen_by = {one.text for one in support.dev_questions()} | {one.text for one in parts["train"]}
     chosen_by |= {question for topic in support.read() for question in topic.questions[:2]}
-    assert len(answering.test_questions()) == 336 and not chosen_by & {one.text for one in answering.test_questions()}
+    assert len(support.test_questions()) == 336 and not chosen_by & {one.text for one in support.test_questions()}
 
 
 def test_a_topic_is_as_like_as_its_likest_text():
@@ -154,12 +155,12 @@ def test_a_refusal_is_told_from_an_answer(said, refuses):
 
 def test_right_and_wrong_answers_by_hand_as_the_desk_gets_more_daring():
     outcome, sure, answerable = ["right", "wrong", "right", "refused"], [0.9, 0.8, 0.7, 0.95], [True, True, True, False]
-    found = answering.trade(outcome, sure, answerable)
+    found = metrics.trade(outcome, sure, answerable)
     assert found["least"].tolist() == [0.9, 0.8, 0.7]
     assert found["right"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3]) and found["wrong"].tolist() == [0, 0.25, 0.25]
-    assert answering.least_confidence(outcome, sure, answerable, wrong=0.0) == 0.9
-    assert answering.least_confidence(outcome, sure, answerable, wrong=0.25) == 0.7
-    assert answering.least_confidence(["wrong"], [0.5], [True], wrong=0.1) == float("inf")
+    assert metrics.least_confidence(outcome, sure, answerable, wrong=0.0) == 0.9
+    assert metrics.least_confidence(outcome, sure, answerable, wrong=0.25) == 0.7
+    assert metrics.least_confidence(["wrong"], [0.5], [True], wrong=0.1) == float("inf")
     dev = {"outcome": outcome, "confidence": sure}
     asked = [support.Question("q", DEPOSIT if one else None, "near") for one in answerable]
     assert answering.held_back(dev, {"outcome": ["wrong", "right"], "confidence": [0.85, 0.9]}, asked, wrong=0.0) == ["refused", "right"]

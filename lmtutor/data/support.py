@@ -78,3 +78,14 @@ def unanswered() -> dict[str, list[Question]]:
             parts[part] += ranked[start:end]
             start = end
     return parts
+
+
+def dev_questions() -> list[Question]:
+    """What settings and thresholds are chosen on: the third and fourth wording of each topic, and what nothing answers."""
+    known = [Question(topic.questions[i], topic, degree) for topic in read() for i, degree in ((2, "ordinary"), (3, "far"))]
+    return known + unanswered()["dev"]
+
+
+def test_questions() -> list[Question]:
+    """What is reported: three new wordings of each topic, and other questions that nothing answers."""
+    return answered() + unanswered()["test"]

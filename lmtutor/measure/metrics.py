@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 
 import datasets
 import evaluate
@@ -104,3 +105,28 @@ def pass_at(p: np.ndarray, k: int) -> np.ndarray:
     if not p.size or not ((p >= 0) & (p <= 1)).all():
         raise DataError("p wants the probability of a right answer for each question, from 0 to 1")
     return -np.expm1(k * np.log1p(-np.minimum(p, 1 - 1e-12)))  # 1 - (1 - p)^k, exact for small p
+
+
+def trade(outcome: Sequence[str], confidence: Sequence[float], answerable: Sequence[bool]) -> dict[str, np.ndarray]:
+    """What each demand on confidence brings, the least demanding last.
+
+    Returns
+    -------
+    least : (K,)    the confidence from which on an answer goes out
+    right : (K,)    share of the answerable questions that get a right answer
+    wrong : (K,)    share of all questions that get a wrong one
+
+    Source: El-Yaniv and Wiener 2010 call it the risk-coverage trade.
+    """
+    sure = np.where(np.asarray(outcome) == "refused", -np.inf, np.asarray(confidence, float))
+    least = np.unique(sure[np.isfinite(sure)])[::-1]
+    sent = sure[None] >= least[:, None]
+    right, wrong = np.asarray(outcome) == "right", np.asarray(outcome) == "wrong"
+    return {"least": least, "right": (sent & right).sum(axis=1) / np.sum(answerable), "wrong": (sent & wrong).mean(axis=1)}
+
+
+def least_confidence(outcome: Sequence[str], confidence: Sequence[float], answerable: Sequence[bool], *, wrong: float) -> float:
+    """The lowest confidence at which no more than `wrong` of all questions get a wrong answer; inf if there is none."""
+    found = trade(outcome, confidence, answerable)
+    allowed = found["wrong"] <= wrong
+    return float(found["least"][allowed].min()) if allowed.any() else float("inf")

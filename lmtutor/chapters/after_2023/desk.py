@@ -6,33 +6,23 @@ each reader's answer; the questions themselves are those of `lmtutor.data.suppor
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from lmtutor.data import support
-from lmtutor.data.support import Question
 from lmtutor.errors import ConfigError
+from lmtutor.measure.metrics import least_confidence
 from lmtutor.records.store import load
 
 DEGREES = ("near", "ordinary", "far")  # how far the words of a question are from the handbook's
 SEARCHES = {"by words": "words", "by meaning": "encoder", "by both": "both"}
 READERS = ("untrained reader", "tuned reader", "by heart")
-
-
-@cache
-def questions(part: str) -> list[Question]:
-    """What settings and thresholds were chosen on ("dev"), and what is reported ("test"): the order is that of the records."""
-    if part == "test":
-        return support.answered() + support.unanswered()["test"]
-    known = [Question(topic.questions[i], topic, degree) for topic in support.read() for i, degree in ((2, "ordinary"), (3, "far"))]
-    return known + support.unanswered()["dev"]
+ASKED = {"dev": support.dev_questions, "test": support.test_questions}  # in the order of the records
 
 
 def truth(part: str) -> np.ndarray:
     """(Q,) the number of each question's topic, -1 where nothing answers it."""
     topics = support.read()
-    return np.array([topics.index(one.topic) if one.topic else -1 for one in questions(part)])
+    return np.array([topics.index(one.topic) if one.topic else -1 for one in ASKED[part]()])
 
 
 def found(search: str, part: str = "test", first: int = 1) -> np.ndarray:
@@ -74,17 +64,10 @@ def answers(desk: str) -> list[tuple[dict, dict]]:
     raise ConfigError(f"no desk is called {desk!r}; choose from {', '.join((*SEARCHES, *READERS))}")
 
 
-def threshold(part: dict, wrong: float) -> float:
-    """The lowest confidence from which answers may go out so that at most a share `wrong` of all questions gets a wrong one; inf if none."""
-    outcome, sure = np.array(part["outcome"]), np.array(part["confidence"], dtype=float)
-    allowed = [least for least in np.unique(sure[outcome != "refused"]) if ((outcome == "wrong") & (sure >= least)).mean() <= wrong]
-    return float(min(allowed)) if allowed else float("inf")
-
-
 def outcomes(desk: str, wrong: float | None = None) -> np.ndarray:
-    """(runs, Q) outcomes on test; with `wrong`, answers below the `threshold` of the same run's dev part are "refused", handed on."""
-    rows = []
+    """(runs, Q) outcomes on test; with `wrong`, answers are "refused", handed on, below the confidence that keeps wrong ones of the same run's dev part to that share."""
+    rows, answerable = [], truth("dev") >= 0
     for dev, test in answers(desk):
-        least = -np.inf if wrong is None else threshold(dev, wrong)
+        least = -np.inf if wrong is None else least_confidence(dev["outcome"], dev["confidence"], answerable, wrong=wrong)
         rows.append([one if sure >= least else "refused" for one, sure in zip(test["outcome"], test["confidence"], strict=True)])
     return np.array(rows)

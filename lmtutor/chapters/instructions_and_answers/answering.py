@@ -15,9 +15,10 @@ import numpy as np
 from lmtutor.chapters.instructions_and_answers.support_desk import (SYSTEM, Reply, answers, chat_prompt, encode_pairs,
                                                                     handbook_prompt, names_key, word_f1)
 from lmtutor.data import support
-from lmtutor.data.support import Question, Topic
+from lmtutor.data.support import Question, Topic, dev_questions, test_questions
 from lmtutor.finetune import lora, sft
 from lmtutor.finetune.upper_layers import teach
+from lmtutor.measure.metrics import least_confidence
 from lmtutor.models.baselines import likeness
 from lmtutor.models.chat import in_template
 from lmtutor.records.files import as_digits
@@ -34,17 +35,6 @@ SEEN = 3  # sentences that a reader gets to see
 
 
 # What is asked, and what is looked for ------------------------------------------------------------------------------
-
-
-def dev_questions() -> list[Question]:
-    """What settings and thresholds are chosen on: the third and fourth wording of each topic, and what nothing answers."""
-    known = [Question(topic.questions[i], topic, degree) for topic in support.read() for i, degree in ((2, "ordinary"), (3, "far"))]
-    return known + support.unanswered()["dev"]
-
-
-def test_questions() -> list[Question]:
-    """What is reported: three new wordings of each topic, and other questions that nothing answers."""
-    return support.answered() + support.unanswered()["test"]
 
 
 def stored_texts(store: str) -> tuple[list[str], np.ndarray]:
@@ -99,31 +89,6 @@ def outcomes(said: Sequence[str], questions: Sequence[Question]) -> list[str]:
     """For each answer "right", "wrong" or "refused"; to a question that nothing answers no answer is right."""
     return ["refused" if is_refusal(text) else "right" if one.topic and names_key(text, one.topic) else "wrong"
             for text, one in zip(said, questions, strict=True)]
-
-
-def trade(outcome: Sequence[str], confidence: Sequence[float], answerable: Sequence[bool]) -> dict[str, np.ndarray]:
-    """What each demand on confidence brings, the least demanding last.
-
-    Returns
-    -------
-    least : (K,)    the confidence from which on an answer goes out
-    right : (K,)    share of the answerable questions that get a right answer
-    wrong : (K,)    share of all questions that get a wrong one
-
-    Source: El-Yaniv and Wiener 2010 call it the risk-coverage trade.
-    """
-    sure = np.where(np.asarray(outcome) == "refused", -np.inf, np.asarray(confidence, float))
-    least = np.unique(sure[np.isfinite(sure)])[::-1]
-    sent = sure[None] >= least[:, None]
-    right, wrong = np.asarray(outcome) == "right", np.asarray(outcome) == "wrong"
-    return {"least": least, "right": (sent & right).sum(axis=1) / np.sum(answerable), "wrong": (sent & wrong).mean(axis=1)}
-
-
-def least_confidence(outcome: Sequence[str], confidence: Sequence[float], answerable: Sequence[bool], *, wrong: float) -> float:
-    """The lowest confidence at which no more than `wrong` of all questions get a wrong answer; inf if there is none."""
-    found = trade(outcome, confidence, answerable)
-    allowed = found["wrong"] <= wrong
-    return float(found["least"][allowed].min()) if allowed.any() else float("inf")
 
 
 # What is recorded ---------------------------------------------------------------------------------------------------

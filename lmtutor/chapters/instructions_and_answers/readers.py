@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lmtutor.chapters.instructions_and_answers.answering import (REFUSAL, _found, _model, dev_questions, encoder_scores, helped, judged,
-                                                                 reader_prompt, test_questions)
+from lmtutor.chapters.instructions_and_answers.answering import REFUSAL, _found, _model, encoder_scores, helped, judged, reader_prompt
 from lmtutor.chapters.instructions_and_answers.support_desk import answers, encode_pairs
 from lmtutor.data import support
-from lmtutor.data.support import Question
+from lmtutor.data.support import Question, dev_questions, test_questions
 from lmtutor.finetune import lora, sft
 from lmtutor.finetune.upper_layers import teach
 from lmtutor.records.recording import units
