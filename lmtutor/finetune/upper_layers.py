@@ -272,3 +272,28 @@ def teach(lm: nn.Module, rows: np.ndarray, *, lr: float, seed: int, rank: int = 
         lora.detach(adapted)
         raise
     return adapted, history
+
+
+def with_update(lm: nn.Module, fit_it, *, seed: int, rank: int = RANK, layers: int = LAYERS):
+    """Put an update beside the upper layers and train it by a procedure of the caller's, in fp32, as `teach` does with answers.
+
+    Parameters
+    ----------
+    lm : causal LM
+    fit_it : () -> History    trains what isn't frozen, say a `FromStates` that was made of `lm` before; called once
+
+    Returns
+    -------
+    adapted : PeftModel    the model with its update beside it; `lora.detach` takes it off
+    history : History
+
+    An interrupt leaves the model as it was, without the update.
+    """
+    adapted = lora.adapt(lm, rank=rank, alpha=2 * rank, layers=layers, seed=seed)
+    try:
+        with _for_short_texts(adapted, lm, autocast=False):
+            history: History = fit_it()
+    except BaseException:  # an interrupt too
+        lora.detach(adapted)
+        raise
+    return adapted, history
