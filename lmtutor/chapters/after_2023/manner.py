@@ -317,8 +317,9 @@ def manner(*, seeds: Sequence[int], tuning_seed: int, betas: Sequence[float], ra
 
     Returns
     -------
-    dict    `asked`, the questions of each part; `n_pairs`, practised and others; `passes`, the rule on their tries; `nothing` and
-        `told`, see `asked_all`; `tried_told` and the `way` chosen on dev; `best of 4` on test questions; `tried` and `rates`, by arm; `runs`, see `of_one_seed`
+    dict    `asked`, the questions of each part; `n_pairs`, practised and others; `passes`, the rule on their tries;
+        `nothing` and `told`, see `asked_all`; `tried_told` and the `way` chosen on dev; `best of 4` on test questions;
+        `tried` and `rates`, by arm; `runs`, see `of_one_seed`
 
     Raises
     ------
