@@ -113,7 +113,7 @@ def test_each_arm_moves_the_upper_layers_alone_and_gives_the_model_back(toy, arm
     hashed, before = weights_hash(lm), all_log_p(upper)
     monkeypatch.setattr(manner, "STEPS", 20)
     monkeypatch.setattr(manner, "BATCH", 2)
-    adapted, _ = trained(lm, upper, 2, arm, lr=1e-2, seed=0)
+    adapted, _ = trained(lm, upper, 2, arm, lr=1e-2, seed=0, layers=2)
     after = all_log_p(upper)
     assert (after[0] - before[0] - (after[1] - before[1]))[:2].min() > 0  # practised pairs moved apart
     with torch.no_grad():  # the states that were kept are those of the changed model too

@@ -207,13 +207,14 @@ def bench(model: str, dtype: str, pairs: tuple) -> tuple:
     return lm, tokenizer, Answers(lm, rows_of(tokenizer, pairs), LAYERS) if pairs else None
 
 
-def trained(lm, upper: Answers, n: int, arm: str, *, lr: float, seed: int):
+def trained(lm, upper: Answers, n: int, arm: str, *, lr: float, seed: int, layers: int = LAYERS):
     """Put beside the model what one arm learns from the first `n` pairs.
 
     Parameters
     ----------
     upper : of all pairs; rows 0 to n - 1 of its first half are chosen answers, those of its second half the rejected ones
     arm : "DPO" with a beta, as "DPO 0.1", or `SFT`
+    layers : int    those that `upper` holds
 
     Returns
     -------
@@ -235,7 +236,7 @@ def trained(lm, upper: Answers, n: int, arm: str, *, lr: float, seed: int):
             return sft.fine_tune(upper, chosen, lr=lr, steps=STEPS, seed=seed, batch_size=BATCH, dtype="float32")
         return prefer(upper, chosen, rejected, beta=float(beta), lr=lr, steps=STEPS, seed=seed, batch_size=BATCH)
 
-    return with_update(lm, fit_it, seed=seed)
+    return with_update(lm, fit_it, seed=seed, layers=layers)
 
 
 @torch.inference_mode()
