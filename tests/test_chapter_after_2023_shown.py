@@ -47,6 +47,13 @@ def test_the_lesson_with_any_city_cannot_be_learned_by_heart():
     assert turns == shown.lesson(WORLD, "any city", seed=0) != shown.lesson(WORLD, "any city", seed=1)
 
 
+def test_half_of_the_mixed_lesson_shows_no_city():
+    turns = shown.lesson(WORLD, "any city or none", seed=0)
+    half = len(turns) // 2
+    assert turns[:half] == shown.lesson(WORLD, "any city", seed=0)
+    assert turns[half :: shown.DRAWS] == [step_turn(WORLD, p, "direct") for p in practised(WORLD)]
+
+
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_swapped_city_tells_reading_from_knowing(reads):
     found = shown.asked(Reader(reads), WORLD)

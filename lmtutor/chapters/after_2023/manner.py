@@ -39,9 +39,9 @@ TOLD = {  # ways to ask for the manner in the prompt: what the system prompt say
 ROOM = 40  # tokens in an answer: one that has not ended by then is cut off, and has not ended
 TEMPERATURE = 0.8
 TRIES = 4  # sampled answers to a question
-N_PRACTISED, N_TEST, N_TALK = 120, 114, 40  # quiz questions whose answers are paired; such that are asked; other held-out sentences that are asked
+N_PRACTISED, N_TEST, N_TALK = 120, 96, 40  # quiz questions whose answers are paired; such that are asked; other held-out sentences that are asked
 SFT = "SFT on the chosen"
-STEPS, BATCH = 32, 8  # pairs in a step
+STEPS, BATCH = 24, 8  # pairs in a step
 TOLERANCE = 0.04  # of answers by the rule on dev, two of 52, within which the smallest learning rate is taken
 N_UNPRACTISED_PAIRS = 32  # whose log p is measured
 

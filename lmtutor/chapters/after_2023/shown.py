@@ -2,7 +2,8 @@
 
 The record `scratchpad` shows the city untrained, and there it does nothing ahead of the question. Here it is taught, on the people
 and for the steps of the other lessons. With their own city: the practised people's lands are known by heart, so that lesson can be
-learned without reading. With any city, drawn anew in each row, whose land is the answer: that one cannot.
+learned without reading. With any city, drawn anew in each row, whose land is the answer: that one cannot. And with any city in half of
+the rows and none in the others, where the answer is the person's own land: whoever reads the city need not forget who lives where.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from lmtutor.tinyworld import world as tw
 from lmtutor.tinyworld.lessons import Turn, ids_of
 from lmtutor.tinyworld.released import load_checkpoint, pretraining_text, retained
 
-LESSONS = {"own city": 1, "any city": 1, "any city, longer": 3}  # how many times `STEPS` each takes
-TRIED = ("own city", "any city")  # at each rate; the longer lesson takes the rate of the shorter one
+LESSONS = ("own city", "any city", "any city or none")
 DRAWS = 20  # cities shown for each practised person where they are drawn
 
 
 def lesson(world: tw.World, name: str, *, seed: int) -> list[Turn]:
-    """The turns of one lesson: each practised person with their own city, or `DRAWS` times with one that is drawn.
+    """The turns of one lesson: each practised person with their own city, or `DRAWS` times with one that is drawn,
+    and as often without any where the lesson says so.
 
     Raises
     ------
@@ -42,13 +43,14 @@ def lesson(world: tw.World, name: str, *, seed: int) -> list[Turn]:
         return [step_turn(world, p, "before") for p in people]
     rng = np.random.default_rng(seed)
     cities = [c for c in world.cities if c not in world.silent_cities]  # of the others no land was ever an answer
-    return [step_turn(world, p, "before", city=str(rng.choice(cities))) for p in people for _ in range(DRAWS)]
+    turns = [step_turn(world, p, "before", city=str(rng.choice(cities))) for p in people for _ in range(DRAWS)]
+    return turns if name == "any city" else turns + [step_turn(world, p, "direct") for p in people for _ in range(DRAWS)]
 
 
 def taught(model, world: tw.World, name: str, *, lr: float, seed: int):
     """A copy of the model after one lesson, with old text mixed in as in the other lessons."""
     rows = sft.example_rows(ids_of(world, lesson(world, name, seed=seed)))
-    return sft.teach(copy.deepcopy(model), rows, lr=lr, seed=seed, replay=REPLAY, old=pretraining_text(world.seed), steps=LESSONS[name] * STEPS)[0]
+    return sft.teach(copy.deepcopy(model), rows, lr=lr, seed=seed, replay=REPLAY, old=pretraining_text(world.seed), steps=STEPS)[0]
 
 
 def asked(model, world: tw.World) -> dict:
@@ -94,7 +96,6 @@ def shown(*, seeds: Sequence[int], tuning_seed: int, rates: Sequence[float]) -> 
     -------
     dict    `tried`, see there; `rates` by lesson; `runs`, see `of_one_base`
     """
-    tuned = units(tried, {f"{name} {lr:g}": (tuning_seed, name, lr) for name in TRIED for lr in rates})
+    tuned = units(tried, {f"{name} {lr:g}": (tuning_seed, name, lr) for name in LESSONS for lr in rates})
     best = chosen(tuned, "lesson", "lr", lambda row: from_digits(row["right"]).mean(), highest)
-    best["any city, longer"] = best["any city"]
     return {"tried": tuned, "rates": best, "runs": units(of_one_base, {f"base {seed}": (seed, best) for seed in seeds})}
