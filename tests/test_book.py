@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlparse
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -141,6 +142,26 @@ def test_internal_links_and_anchors_lead_somewhere(pages, site):
 def test_sizes(pages, site):
     assert sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) <= 32e6
     assert max((site / name).stat().st_size for name in pages) <= 1.1e6
+
+
+def test_pictures_keep_all_that_they_ask_for(site):
+    for file in (site / "_images").glob("*.svg"):
+        text = file.read_text(encoding="utf-8")
+        ElementTree.fromstring(text)
+        assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= set(re.findall(r' id="([^"]+)"', text)), file.name
+        if 'class="s0"' in text:
+            named, styled = set(re.findall(r' class="(s\d+)"', text)), set(re.findall(r"^\.(s\d+){[^{}]+}", text, re.M))
+            assert named == styled and " style=" not in text, file.name
+
+
+def test_the_sheet_knows_every_icon_that_a_page_or_a_script_of_the_theme_shows(pages, site):
+    sheet = (site / "_static/styles/pydata-sphinx-theme.css").read_text(encoding="utf-8")
+    icons = [icon for soup in pages.values() for icon in soup.select("i[class*='fa-'], span[class*='fa-']")]
+    shown = {word for icon in icons for word in icon["class"] if word.startswith("fa-")}
+    for script in (site / "_static/scripts").glob("*.js"):
+        shown |= set(re.findall(r"\bfa-[a-z]+(?:-[a-z]+)*", script.read_text(encoding="utf-8")))
+    assert len(shown) > 10 and not [name for name in shown if not re.search(rf"\.{name}(:before)?[,{{]", sheet)]
+    assert all(icon.get("aria-hidden") for icon in icons)
 
 
 def test_downloads_are_notebooks_to_be_run(site):

@@ -34,6 +34,19 @@ def test_in_the_dark_cards_tables_and_figures_stand_on_the_page(visit, site, nam
     assert grounds and set(grounds) == {"rgba(0, 0, 0, 0)"}
 
 
+@pytest.mark.parametrize("name", ["book/intro", "book/guide", "book/cards", "notebooks/09_lora_on_a_real_model"])
+def test_icons_are_drawn_by_the_themes_font(visit, site, name):
+    page = visit(site / f"{name}.html", viewport={"width": 1280, "height": 900})
+    page.click(".dropdown-download-buttons > button")
+    page.evaluate("document.fonts.ready")
+    assert page.evaluate("[...document.fonts].filter((it) => it.family.includes('Awesome') && it.status == 'loaded').length")
+    drawn = page.evaluate("""[...document.querySelectorAll("[class*='fa-']")].filter((it) => it.checkVisibility()).map((it) => {
+        const before = getComputedStyle(it, "::before");
+        return [it.className, before.fontFamily.includes("Awesome") && /^"."$/.test(before.content) && it.getBoundingClientRect().width > 8];
+    })""")
+    assert len(drawn) > 8 and not [icon for icon, there in drawn if not there]
+
+
 @pytest.mark.parametrize("name", ["notebooks/03_pretraining", "notebooks/deeper/03_pretraining_in_full"])
 def test_on_paper_no_code_is_cut_and_nothing_stays_folded(visit, site, name):
     page = visit(site / f"{name}.html", color_scheme="dark", viewport={"width": 680, "height": 960})  # of a sheet of A4

@@ -19,6 +19,9 @@ MENDED = [  # what the theme, MyST-NB and pandas write, and what a screen reader
     # a name that differs from what is to be read on the thing can't be spoken to choose it
     (r'(<button class="[^"]*search-button-field[^>]*?) aria-label="Search"', r"\1"),
     (r'(<i class="theme-switch [^>]*?) +title="[^"]*"', r"\1"),
+    (r'<script [^>]*scripts/fontawesome\.js[^>]*></script>\n?', ""),  # the theme's fonts draw its icons without it
+    (r'(<(i|span) class="[^"]*\bfa-[^"]*")(?![^>]*aria-hidden)', r'\1 aria-hidden="true"'),
+    (r'<span class="pre">([^\s<>/?-]+)</span>', r"\1"),  # it keeps a line from breaking in a word where no line would break
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
     (r'<th\b[^>]*>((<p>)?(&nbsp;|&#160;|\xa0)?(</p>)?)</th>', r"<td>\1</td>"),  # a table's empty corner is no heading
 ]
@@ -54,11 +57,13 @@ def copy_mathjax(app, failure):
 
 
 def drop_unasked(app, failure):
-    """The theme's source maps (3.5 MB), translations (.5) and second copies of its icons for browsers without woff2 (.7): nobody asks for them."""
+    """The theme's source maps (3.5 MB), translations (.5) and second and third copies of its icons, for browsers without woff2 (.7) and as
+    a script that draws over what the font has drawn (1.5): nobody asks for them."""
     if not failure and app.builder.format == "html":
         rmtree(app.outdir / "_static/locales", ignore_errors=True)
-        for file in [*(app.outdir / "_static").rglob("*.map"), *(app.outdir / "_static/vendor").rglob("*.ttf")]:
-            file.unlink()
+        for file in [*(app.outdir / "_static").rglob("*.map"), *(app.outdir / "_static/vendor").rglob("*.ttf"),
+                     app.outdir / "_static/scripts/fontawesome.js"]:
+            file.unlink(missing_ok=True)
 
 
 def mend_pages(app, failure):
@@ -86,14 +91,25 @@ def thin_downloads(app, failure):
 
 
 def thin_pictures(app, failure):
-    """matplotlib writes places to a millionth of a point, a licence and indentation: a seventh of all pictures that nobody sees."""
+    """Of each picture by matplotlib a half that nobody sees: places to a millionth of a point, a licence, names that nothing asks for,
+    groups of nothing, and the same style (with fourteen fonts to choose from) on every mark, which stands once here."""
     if failure or app.builder.format != "html":
         return
     shorter = lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0])  # noqa: E731
     for file in (app.outdir / "_images").glob("*.svg"):
         text = re.sub(r"<metadata>.*?</metadata>\s*", "", file.read_text(encoding="utf-8"), flags=re.S)
         text = re.sub(r'\s(?:d|points|[xy][12]?|c[xy])="[^"]*"', shorter, text)
-        file.write_text(re.sub(r"\n\s*", "\n", text), encoding="utf-8")
+        text = re.sub(r"\n\s*", "\n", text)
+        if 'id="figure_1"' in text and "class=" not in text:
+            asked = set(re.findall(r"#([\w.]+)", text))
+            text = re.sub(r' id="([\w.]+_\d+)"', lambda found: found[0] * (found[1] in asked), text)  # noqa: B023
+            text, again = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text), 1
+            while again:
+                text, again = re.subn(r"<g>\n((?:(?!</?g\b).)*)</g>\n", r"\1", text, flags=re.S)
+            names = {style: f"s{n}" for n, style in enumerate(dict.fromkeys(re.findall(r' style="([^"]*)"', text)))}
+            text = re.sub(r' style="([^"]*)"', lambda found: f' class="{names[found[1]]}"', text)  # noqa: B023
+            text = text.replace("</style>", "".join(f"\n.{name}{{{style}}}" for style, name in names.items()) + "</style>", 1)
+        file.write_text(text, encoding="utf-8")
 
 
 def write_index(app, failure):
