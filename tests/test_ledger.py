@@ -1,0 +1,221 @@
+"""The ledger: every claim of the article has its row, every verdict is its notebook's, and what was altered by hand shows."""
+
+import copy
+import dataclasses
+import json
+import re
+import sys
+from collections import Counter
+
+import pytest
+from bs4 import BeautifulSoup
+from conftest import ROOT
+
+from lmtutor.measure.claims import read_claims
+from lmtutor.records.store import load
+from lmtutor.records.table import EXPERIMENTS
+
+pytest.importorskip("sphinx.errors")
+sys.path.insert(0, str(ROOT / "book/_ext"))
+import ledger  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def book():
+    """What the page is made from: rows, claims that are not judged, claims of the chapters, cards."""
+    return *ledger.read_rows(), dict(read_claims()), ledger.read_cards()
+
+
+def test_the_ledger_agrees_with_the_notebooks(book):
+    assert not ledger.faults(*book)
+
+
+def test_every_claim_of_the_article_has_a_row_with_an_experiment_or_a_reason(book):
+    rows, not_judged, claims, cards = book
+    assert [number for number in rows if number != "closing"] == [f"C{n:02d}" for n in range(1, 53)]
+    judged = {card.id for card in cards}
+    for number, row in rows.items():
+        ids = {*ledger.experiments(number, row, claims)}
+        assert judged & ids or row.get("reason") or all(not_judged[id] for id in ids) and ids, number
+    told = {number for claim in claims.values() for number in claim.answers}
+    assert told <= {*rows}, "a chapter answers a claim that the article does not make"
+
+
+def test_the_scorecard_counts_every_claim_once(book):
+    rows = book[0]
+    assert Counter(row["reading"] for row in rows.values()) == {"holds": 11, "nuance": 18, "imprecise": 13, "wrong": 8, "open": 2, "outside": 1}
+
+
+def test_what_is_still_to_be_read_becomes_less(book):
+    """Sources named on the page of which nobody has noted what was read. When one is read, lower this number; never raise it."""
+    assert sum("?" in row.get("read", "") for row in book[0].values()) <= TO_READ
+
+
+TO_READ = 16
+
+# Mutations: each alters one thing as a careless or a hopeful hand would, and must be found. ------------------------------
+
+
+def card_of(book, id):
+    return next(i for i, card in enumerate(book[3]) if card.id == id)
+
+
+def kept(id, **values):
+    """What the ledger reads of a card, and nothing else of it, altered."""
+    def alter(book):
+        i = card_of(book, id)
+        book[3][i] = dataclasses.replace(book[3][i], kept=book[3][i].kept | values)
+    return alter
+
+
+def everywhere(id, *pairs):
+    """A card altered in all places at once, as by search and replace in its notebook."""
+    def alter(book):
+        i = card_of(book, id)
+        text = json.dumps(dataclasses.asdict(book[3][i]), ensure_ascii=False)
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new)
+        book[3][i] = ledger.Card(**json.loads(text))
+    return alter
+
+
+def claim(id, **values):
+    def alter(book):
+        book[2][id] = dataclasses.replace(book[2][id], **values)
+    return alter
+
+
+def row(number, **values):
+    def alter(book):
+        book[0][number] = {key: value for key, value in (book[0][number] | values).items() if value is not None}
+    return alter
+
+
+def without(part, key):
+    return lambda book: book[part].pop(key)
+
+
+MUTATIONS = {
+    "a word in the card's data": (kept("transfer_and_labels.news", word="undecided"), "its word is"),
+    "a word in all places": (everywhere("transfer_and_labels.shuffled", ("supported", "undecided")), "the sentence begins"),
+    "an open claim made a yes": (everywhere("transfer_and_labels.ratio_probe", ("undecided", "supported"), ("Open:", "Yes:")), "says that it is open"),
+    "and without the doubt": (everywhere("transfer_and_labels.ratio_probe", ("undecided", "supported"), ("Open:", "Yes:"), (
+        " Alone this would be a yes; beside the chapter's other claims it is not sure.", ""), (
+        " Alone this would be a yes; beside the chapter&#x27;s other claims it is not sure.", "")), "the interval at which it is judged"),
+    "a no made open, in a bet of our own": (everywhere("after_2023.words_keep", ("supported", "undecided"), ("Yes:", "Open:")), "both its intervals"),
+    "the interval in the card's data": (kept("transfer_and_labels.news", low=0.2, estimate=0.3), "the sentence says otherwise"),
+    "the sentence on the card alone": (kept("transfer_and_labels.news", sentence="Yes: +90 points (80 to 99)."), "is not the same everywhere"),
+    "a bar lowered after the run": (claim("transfer_and_labels.ratio_probe", least_effect=2), "registered is now asked"),
+    "after a look made before": (claim("transfer_and_labels.ratio_probe", registered="before", why=""), "registered is now registered"),
+    "a claim reworded after the run": (claim("transformer.reach", text="It reaches far"), "registered is now claim"),
+    "fewer claims in the family": (claim("dialogue_completion_and_cost.bake", family=15), "as one of at most 15 claims'"),
+    "an answer to another claim": (claim("transfer_and_labels.news", answers=["C31"]), "registered is now answers"),
+    "fewer items than registered": (kept("transfer_and_labels.news", n=10), "fewer items"),
+    "a claim dropped from its chapter": (without(2, "transfer_and_labels.news"), "no claim is called so"),
+    "a card dropped from its notebook": (lambda book: book[3].pop(card_of(book, "after_2023.wins")), "no notebook judges it"),
+    "a second notebook that says otherwise": (kept("pretraining.in_context", word="supported"), "two notebooks say"),
+    "a row dropped": (without(0, "C22"), "the rows are C22"),
+    "a row twice, by another name": (lambda book: book[0].update(C53=book[0]["C22"]), "the rows are C53"),
+    "a row without experiment or reason": (row("C18", reason=None), "no experiment and no reason"),
+    "a source of which nothing was read": (row("C18", read=None), "a source, and what of it was read"),
+    "an experiment that nobody made": (row("C25", experiments=["instructions_and_answers.contracts"]), "no claim is called instructions"),
+    "a reading that there is not": (row("C25", reading="maybe"), "its reading is"),
+    "a verdict that changed since the row was read": (row("C26", seen="transfer_and_labels.ratio_probe +"), "read the row again"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutation_is_found(book, name):
+    alter, said = MUTATIONS[name]
+    rows, not_judged, claims, cards = book
+    altered = copy.deepcopy(rows), dict(not_judged), dict(claims), list(cards)
+    alter(altered)
+    assert any(said in fault for fault in ledger.faults(*altered)), ledger.faults(*altered)
+
+
+@pytest.mark.parametrize("name", ["transfer_and_labels/labels", "after_2023/students"])
+def test_a_number_changed_in_a_record_shows_in_its_checksum(name):
+    assert name in EXPERIMENTS
+    record = load(name)
+    assert record.checksum == record.digest()
+    results = json.loads(json.dumps(record.results))
+
+    def change(value):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            if isinstance(value[key], float):
+                value[key] += 0.01
+                return True
+            if isinstance(value[key], (dict, list)) and change(value[key]):
+                return True
+        return False
+
+    assert change(results)
+    assert dataclasses.replace(record, results=results).digest() != record.checksum
+
+
+# The references ---------------------------------------------------------------------------------------------------------
+
+
+def references(text):
+    """{key: {field: value}} of a bibliography in which each entry ends with a brace on a line of its own."""
+    found = {}
+    for key, inner in re.findall(r"^@\w+\{(\w+),\n(.*?)^\}", text, re.M | re.S):
+        assert key not in found, f"{key} stands there twice"
+        found[key] = dict(re.findall(r"(\w+) = \{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}", inner))
+    assert len(found) == len(re.findall(r"^@", text, re.M))
+    return found
+
+
+def badly_formed(key, fields):
+    """What is wrong with the addresses of a reference."""
+    url, doi, named = fields.get("url", ""), fields.get("doi", ""), re.search(r"arXiv:(.*)$", fields.get("howpublished", ""))
+    doi = doi or url.removeprefix("https://doi.org/") * url.startswith("https://doi.org/")
+    if missing := {"author", "title", "year"} - {*fields}:
+        yield f"{key} has no {', '.join(sorted(missing))}"
+    if "arxiv" in url.lower() and not re.fullmatch(r"https://arxiv\.org/abs/\d\d(0[1-9]|1[0-2])\.\d{4,5}", url):
+        yield f"{key}: {url} is no address of arXiv"
+    if named and "arxiv" in url and not url.endswith("/" + named[1]):
+        yield f"{key}: names {named[1]} and links to {url}"
+    if doi and not re.fullmatch(r"10\.\d{4,9}/[^\s{}]+", doi):
+        yield f"{key}: {doi} is no DOI"
+    if url and not re.fullmatch(r"https://[^\s{}]+", url):
+        yield f"{key}: {url} is no address"
+    if (posted := re.search(r"abs/(\d\d)", url)) and 2000 + int(posted[1]) > int(fields["year"]):
+        yield f"{key}: of {fields['year']}, on arXiv later"
+    if not (url or doi) and key not in OLD:
+        yield f"{key}: neither a DOI nor an address"
+
+
+OLD = {"dean2015", "dunn1961", "hinton2015", "hoerl1970", "nadeau2003", "rabiner1989", "radford2019", "robins1995", "wang2021",
+       "zou2008"}  # still without an address
+
+
+def test_every_reference_is_well_formed():
+    found = references((ROOT / "book/references.bib").read_text(encoding="utf-8"))
+    assert not [fault for key, fields in found.items() for fault in badly_formed(key, fields)]
+    assert OLD == {key for key, fields in found.items() if not (fields.get("url") or fields.get("doi"))}
+
+
+@pytest.mark.parametrize("fields", [{"url": "https://arxiv.org/abs/2213.1234"}, {"url": "https://arxiv.org/pdf/2203.15556"}, {"doi": "doi:10.1/x"},
+                                    {"url": "https://arxiv.org/abs/2203.15556", "howpublished": "arXiv:2203.15557"}, {"url": "www.x.org"}, {},
+                                    {"url": "https://arxiv.org/abs/2503.15556"}])  # fmt: skip
+def test_a_badly_formed_reference_is_found(fields):
+    assert [*badly_formed("x2022", {"author": "X", "title": "X", "year": "2022"} | fields)]
+
+
+# The built page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_the_notebooks_say_and_links_both_ways(site, book):
+    page = BeautifulSoup((site / "book/ledger.html").read_text(encoding="utf-8"), "html.parser")
+    words = {ledger.anchor(card.id): card.kept["word"] for card in book[3]}
+    assert len(page.select(".lm-row[id]")) == 53
+    shown = Counter()
+    for entry in page.select("li:has(a[href*='#verdict-'])"):
+        file, _, name = entry.a["href"].partition("#")
+        assert entry.strong.get_text() == words[name]
+        card = BeautifulSoup((site / "book" / file).read_text(encoding="utf-8"), "html.parser").find(id=name) if not shown[name] else None
+        assert shown[name] or card.select_one(".lm-head").get_text() == words[name] and card.select_one(".lm-ledger a")
+        shown[name] += 1
+    assert {*shown} == {*words}
