@@ -322,8 +322,8 @@ class Ledger(SphinxDirective):
     def run(self):
         for path in (self.env.srcdir / Path(name) for name in (ROWS, *claim_files())):
             self.env.note_dependency(str(path))
-        try:
-            data = gather(Path(self.env.srcdir))
+        try:  # once in a build: the page asks for each of its parts
+            data = self.env.app.lm_data = getattr(self.env.app, "lm_data", None) or gather(Path(self.env.srcdir))
         except ExtensionError as error:
             raise self.error(str(error)) from None
         for path in {card.page for card in data[3].values()}:
