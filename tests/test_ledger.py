@@ -51,7 +51,15 @@ def test_what_is_still_to_be_read_becomes_less(book):
     assert sum("?" in row.get("read", "") for row in book[0].values()) <= TO_READ
 
 
-TO_READ = 16
+TO_READ = 17
+
+
+def test_pre_training_and_fine_tuning_call_one_function():
+    """What row C33 shows."""
+    for name in ("pretrain/tinyworld", "pretrain/news", "finetune/sft", "finetune/classifier"):
+        text = (ROOT / f"lmtutor/{name}.py").read_text(encoding="utf-8")
+        assert re.search(r"^from lmtutor\.train import .*\btrain\b", text, re.M) and re.search(r"[^.\w]train\(", text), name
+
 
 # Mutations: each alters one thing as a careless or a hopeful hand would, and must be found. ------------------------------
 
