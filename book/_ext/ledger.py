@@ -308,8 +308,8 @@ def many(data):
     now = Counter(card.kept["word"] for card in cards.values())
     decided, chapters = len(cards) - now["undecided"], len(families)
     ten = NormalDist().inv_cdf(1 - 0.05 / 10) / NormalDist().inv_cdf(0.975)
-    return (f"A verdict is judged as one of its chapter's: the verdicts of one chapter together err in 5% of cases at most. The book has {chapters} "
-            f"chapters with {in_all} verdicts, those included that were dropped. So up to {0.05 * chapters:.2g} chapters with an error are to be expected, "
+    return (f"A verdict is judged as one of its chapter's: the verdicts of one chapter together err in 5% of cases at most. "
+            f"The book has {chapters} chapters with {in_all} verdicts, those included that were dropped. So up to {0.05 * chapters:.2g} chapters with an error are to be expected, "
             f"and that there is one somewhere is likely, up to {100 * (1 - 0.95**chapters):.0f}%. Judged as one family of {in_all}, with intervals about "
             f"{wide / ten:.1f} times as wide as those of a chapter with ten, about {left['supported'] + left['not supported']} of the {decided} decided "
             f"verdicts would stay decided: {left['supported']} of {now['supported']} supported, {left['not supported']} of {now['not supported']} not "
