@@ -1,6 +1,6 @@
 """The ledger: the article's claims and the book's own bets, joined with the verdicts that the notebooks stored. No verdict is typed.
 
-    ```{ledger} score           bars: how many of the article's claims hold, how many of our own came out
+    ```{ledger} score           drawn: how many of the article's claims hold, how many of our own came out
     ```
     ```{ledger} many            what judging so many claims at once does to the count
     ```
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from statistics import NormalDist
+from typing import NamedTuple
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -29,7 +30,7 @@ from sphinx.util.docutils import SphinxDirective
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = "book/ledger.toml"
 PAGE = "book/ledger"
-READINGS = {"holds": "hold", "nuance": "hold, with a nuance", "imprecise": "are imprecise", "wrong": "are wrong", "open": "can't be told here"}
+READINGS = {"holds": "hold", "nuance": "hold with a nuance", "imprecise": "are imprecise", "wrong": "are wrong", "open": "can't be told here"}
 OUTSIDE = "outside"  # of the closing line, which is none of the 52
 WORDS = {"supported": "+", "not supported": "-", "undecided": "?"}
 FIELDS = {"part", "says", "reading", "true", "source", "read", "shown", "experiments", "reason", "seen"}
@@ -70,9 +71,9 @@ def read_cards(root=ROOT):
 
 
 def read_rows(root=ROOT):
-    """The article's claims by number, and the claims of chapters that nothing judges any more, each with the reason."""
+    """The article's claims by number; of the chapters' claims those that nothing judges any more, and those whose "it" needs a word."""
     rows = tomllib.loads((root / ROWS).read_text(encoding="utf-8"))
-    return rows, rows.pop("not_judged")
+    return rows, rows.pop("not_judged"), rows.pop("meant")
 
 
 def experiments(number, row, claims):
@@ -83,6 +84,13 @@ def experiments(number, row, claims):
 def seen(ids, words):
     """The verdicts of a row in one line, by which it is noticed when one changes."""
     return ", ".join(f"{id} {WORDS[words[id]]}" for id in ids if id in words)
+
+
+def moved(ids, words, row):
+    """What is no longer as it was when the row was last read, and what has come since; only the first is a fault."""
+    then = dict(one.rsplit(" ", 1) for one in row.get("seen", "").split(", ") if one)
+    now = {id: WORDS[words[id]] for id in ids if id in words}
+    return [id for id, sign in then.items() if now.get(id) != sign], [id for id in now if id not in then]
 
 
 # What is wrong ----------------------------------------------------------------------------------------------------------
@@ -110,7 +118,7 @@ def row_faults(rows, not_judged, claims, words):
             yield f"{number}: a source, and what of it was read, or neither"
         if not (judged or row.get("source") or row.get("shown")):
             yield f"{number}: nothing stands behind what is true"
-        if seen(ids, words) != row.get("seen", ""):
+        if moved(ids, words, row)[0]:
             yield f"{number}: its verdicts are no longer those that it was read with; read the row again, then write: seen = \"{seen(ids, words)}\""
     for id in {*claims} - {*words} - {*not_judged}:
         yield f"{id}: no notebook judges it, and no reason is given"
@@ -208,21 +216,36 @@ def faults(rows, not_judged, claims, cards):
 # The page ---------------------------------------------------------------------------------------------------------------
 
 
+class Ledgers(NamedTuple):
+    """All that the page is made from."""
+
+    rows: dict
+    not_judged: dict
+    claims: dict
+    cards: dict  # the first of each claim
+    meant: dict
+
+
 def gather(root=ROOT):
     """Rows, claims and cards, checked."""
     from lmtutor.measure.claims import read_claims
 
-    (rows, not_judged), claims, cards = read_rows(root), read_claims(root / "lmtutor/chapters"), read_cards(root)
-    if found := faults(rows, not_judged, claims, cards):
+    (rows, not_judged, meant), claims, cards = read_rows(root), read_claims(root / "lmtutor/chapters"), read_cards(root)
+    found = faults(rows, not_judged, claims, cards) + [f"{id}: a word is meant for it, and it is no claim" for id in {*meant} - {*claims}]
+    if found:
         raise ExtensionError("the ledger does not agree with the notebooks:\n  " + "\n  ".join(found))
     first = {}
     for card in cards:
         first.setdefault(card.id, card)
-    return rows, not_judged, claims, first
+    return Ledgers(rows, not_judged, claims, first, meant)
 
 
 def anchor(id):
     return "verdict-" + re.sub(r"[^a-z0-9]+", "-", id)
+
+
+def bet_anchor(id):
+    return anchor(id).replace("verdict", "bet", 1)
 
 
 def links(claims, rows):
@@ -234,16 +257,17 @@ def links(claims, rows):
     return found
 
 
-def item(id, claims, cards, not_judged):
+def item(id, data, uri, own=False):
     """An experiment in one entry of a list: what was claimed, the verdict, its sentence, when it was registered, where it stands."""
-    claim, card = claims[id], cards.get(id)
+    claim, card = data.claims[id], data.cards.get(id)
+    text = escape(claim.text) + (f" [{escape(data.meant[id])}]" if id in data.meant else "")
     if card is None:
-        return f'<li>{escape(claim.text)}: <strong>not judged</strong>, {escape(not_judged[id])}.</li>'
-    where = f'../{card.page}.html#{anchor(id)}'
+        return f"<li>{text}: <strong>not judged</strong>, {escape(data.not_judged[id])}.</li>"
     when = "registered before the run" if claim.registered == "before" else f"registered after a look: {claim.why}"
     deeper = ", going deeper" if "/deeper/" in card.page else ""
     live = " (a live run)" if card.kept["live"] else ""
-    return (f'<li><a href="{where}">{escape(claim.text)}</a>: <strong>{card.kept["word"]}</strong>. '
+    name = f' id="{bet_anchor(id)}"' if own else ""
+    return (f'<li{name}><a href="{uri(card.page)}#{anchor(id)}">{text}</a>: <strong>{card.kept["word"]}</strong>. '
             f'{escape(card.kept["sentence"])}{live} <small>Chapter {Path(card.page).name[:2]}{deeper}; {escape(when)}.</small></li>')
 
 
@@ -253,50 +277,67 @@ def tally(ids, cards):
     return ", ".join(f"{counted[word]} {word}" for word in WORDS if counted[word])
 
 
-def entries(ids, data, least=4):
+def entries(ids, data, uri, least=4, own=False):
     """The experiments of a row as a list, folded where there are many."""
-    _, not_judged, claims, cards = data
     if not ids:
         return ""
-    inner = f'<ul>{"".join(item(id, claims, cards, not_judged) for id in ids)}</ul>'
+    inner = f'<ul>{"".join(item(id, data, uri, own) for id in ids)}</ul>'
     if len(ids) < least:
         return inner
-    return f"<details><summary>{len(ids)} experiments: {tally(ids, cards)}</summary>{inner}</details>"
-
-
-def bars(title, counts):
-    """A table whose rows are drawn as bars: {name: [(number, colour, how full)]}, one length after the other."""
-    most = max(sum(number for number, *_ in parts) for parts in counts.values())
-    body = "".join(
-        f'<tr><th scope="row">{name}</th><td class="lm-number">{sum(number for number, *_ in parts)}</td><td aria-hidden="true"><div>'
-        + "".join(f'<span style="width: {100 * number / most:.1f}%; background: var({colour}); opacity: {full}"></span>' for number, colour, full in parts)
-        + "</div></td></tr>" for name, parts in counts.items())
-    return f'<div class="lm-table lm-score"><table><caption>{title}</caption><tbody>{body}</tbody></table></div>'
+    return f"<details><summary>{len(ids)} experiments: {tally(ids, data.cards)}</summary>{inner}</details>"
 
 
 GREEN, RED, ORANGE, GREY = "--pst-color-success", "--pst-color-danger", "--pst-color-warning", "--pst-color-text-muted"
+PALE = 0.5
+OURS = {"supported": ("came out as claimed", GREEN), "not supported": ("came out otherwise", RED), "undecided": ("can't be decided", ORANGE)}
 
 
 def score(data):
-    """Both counts, drawn."""
-    rows, _, claims, cards = data
-    read = Counter(row["reading"] for row in rows.values())
-    drawn = dict(zip(READINGS, ((GREEN, 1), (GREEN, 0.55), (ORANGE, 1), (RED, 1), (GREY, 1)), strict=True))
-    ours = Counter((card.kept["word"], claims[id].registered) for id, card in cards.items())
-    names = {"supported": ("came out as claimed", GREEN), "not supported": ("came out otherwise", RED), "undecided": ("can't be decided", ORANGE)}
-    parts = {}
-    for word, (name, colour) in names.items():
-        before, after = ours[word, "before"], ours[word, "after a look"]
-        parts[f"{name}<small>{before} registered before the run, {after} after a look</small>"] = [(before, colour, 1), (after, colour, 0.55)]
-    return (bars("The article's 52 claims", {name: [(read[key], *drawn[key])] for key, name in READINGS.items()})
-            + bars(f"Our own {len(cards)}, of experiments", parts))
+    """Both counts as one drawing, whose description says the finding."""
+    read = Counter(row["reading"] for row in data.rows.values())
+    counts = Counter((card.kept["word"], data.claims[id].registered) for id, card in data.cards.items())
+    before, after = ({word: counts[word, when] for word in OURS} for when in ("before", "after a look"))
+    colours = dict(zip(READINGS, ((GREEN, 1), (GREEN, PALE), (ORANGE, 1), (RED, 1), (GREY, 1)), strict=True))
+    told = ", ".join(f"{read[key]} {name}" for key, name in READINGS.items())
+    ours = ", ".join(f"{before[word] + after[word]} {name}" for word, (name, _) in OURS.items())
+    first = ", ".join(f"{before[word]} {name}" for word, (name, _) in OURS.items())
+    words = (f"Of the article's 52 claims {told}. Of {len(data.cards)} claims of our own about experiments {ours}; "
+             f"of the {sum(before.values())} that were registered before their run {first}.")
+    y, marks = 0, []
+
+    def line(text, kind, step, x=0):
+        nonlocal y
+        y += step
+        marks.append(f'<text x="{x}" y="{y}" class="{kind}">{escape(text)}</text>')
+
+    def bars(rows):
+        nonlocal y
+        most = max(sum(number for number, *_ in parts) for _, parts, _ in rows)
+        for name, parts, shown in rows:
+            line(name, "", 23)
+            x = 150.0
+            for number, colour, full in parts:
+                width = 145 * number / most
+                marks.append(f'<rect x="{x:.1f}" y="{y - 12}" width="{width:.1f}" height="14" fill="var({colour})" opacity="{full}"/>')
+                x += width
+            marks.append(f'<text x="{x + 6:.1f}" y="{y}" class="lm-count">{shown}</text>')
+
+    line("The article's 52 claims", "lm-head", 16)
+    bars([(name, [(read[key], *colours[key])], read[key]) for key, name in READINGS.items()])
+    line(f"Our own {len(data.cards)}, of experiments", "lm-head", 36)
+    bars([(name, [(before[word], colour, 1), (after[word], colour, PALE)], f"{before[word]} + {after[word]}") for word, (name, colour) in OURS.items()])
+    y += 24
+    for x, full, text in ((0, 1, "registered before the run"), (190, PALE, "after a look")):
+        marks.append(f'<rect x="{x}" y="{y - 11}" width="12" height="12" fill="var({GREY})" opacity="{full}"/>')
+        line(text, "", 0, x + 17)
+    return f'<svg class="lm-score" role="img" viewBox="0 0 370 {y + 6}" aria-label="{escape(words)}">{"".join(marks)}</svg>'
 
 
 def many(data):
     """What judging all claims of the book as one family would leave, from the intervals that the cards kept."""
-    _, _, claims, cards = data
     from lmtutor.measure.stats import Interval
 
+    claims, cards = data.claims, data.cards
     families = {id.partition(".")[0]: claims[id].family for id in cards}
     in_all, left = sum(families.values()), Counter()
     for id, card in cards.items():
@@ -308,12 +349,14 @@ def many(data):
     now = Counter(card.kept["word"] for card in cards.values())
     decided, chapters = len(cards) - now["undecided"], len(families)
     ten = NormalDist().inv_cdf(1 - 0.05 / 10) / NormalDist().inv_cdf(0.975)
-    return (f"A verdict is judged as one of its chapter's: the verdicts of one chapter together err in 5% of cases at most. "
-            f"The book has {chapters} chapters with {in_all} verdicts, those included that were dropped. So up to {0.05 * chapters:.2g} chapters with an error are to be expected, "
-            f"and that there is one somewhere is likely, up to {100 * (1 - 0.95**chapters):.0f}%. Judged as one family of {in_all}, with intervals about "
-            f"{wide / ten:.1f} times as wide as those of a chapter with ten, about {left['supported'] + left['not supported']} of the {decided} decided "
-            f"verdicts would stay decided: {left['supported']} of {now['supported']} supported, {left['not supported']} of {now['not supported']} not "
-            "supported. (About: a card keeps one interval, and it is widened here as that of a normal distribution.)")
+    stay = left["supported"] + left["not supported"]
+    return ("Who asks 200 questions and lets each answer be wrong in 5% of cases gets ten wrong answers by luck. So no verdict is judged alone. The "
+            "verdicts of a chapter are judged together, with intervals so wide that luck makes any of them wrong in 5% of such chapters at most. The book "
+            f"has {chapters} chapters with {in_all} verdicts, those included that were dropped. If chapters err independently, the chance that somewhere "
+            f"at least one verdict is wrong by luck is up to {100 * (1 - 0.95**chapters):.0f}%. Judged as one family of {in_all}, with intervals about "
+            f"{wide / ten:.1f} times as wide as in a chapter with ten, about {stay} of the {decided} decided verdicts would stay decided: "
+            f"{left['supported']} of {now['supported']} supported, {left['not supported']} of {now['not supported']} not supported. "
+            "(About: a card keeps one interval, and it is widened here as that of a normal distribution.)")
 
 
 class Ledger(SphinxDirective):
@@ -326,7 +369,7 @@ class Ledger(SphinxDirective):
             data = self.env.app.lm_data = getattr(self.env.app, "lm_data", None) or gather(Path(self.env.srcdir))
         except ExtensionError as error:
             raise self.error(str(error)) from None
-        for path in {card.page for card in data[3].values()}:
+        for path in {card.page for card in data.cards.values()}:
             self.env.note_dependency(str(Path(self.env.srcdir) / f"{path}.ipynb"))
         what = self.arguments[0]
         if what == "score":
@@ -334,35 +377,49 @@ class Ledger(SphinxDirective):
         if what == "many":
             return [nodes.paragraph("", many(data))]
         if what == "bets":
-            return [nodes.raw("", other_bets(data), format="html")]
-        rows = {number: row for number, row in data[0].items() if row["part"] == what}
+            return [nodes.paragraph("", own(data)), nodes.raw("", other_bets(data, self.uri), format="html")]
+        rows = {number: row for number, row in data.rows.items() if row["part"] == what}
         if not rows:
-            raise self.error(f"no claim has the part {what!r}; there are {', '.join(dict.fromkeys(row['part'] for row in data[0].values()))}")
+            raise self.error(f"no claim has the part {what!r}; there are {', '.join(dict.fromkeys(row['part'] for row in data.rows.values()))}")
         return [self.row(number, row, data) for number, row in rows.items()]
+
+    def uri(self, page):
+        return self.env.app.builder.get_relative_uri(PAGE, page)
 
     def row(self, number, row, data):
         box = nodes.container("", ids=[number.lower()], classes=["lm-row", f"lm-{row['reading']}"])
-        word = {"nuance": "holds, with a nuance", "open": "can't be told here", OUTSIDE: "not one of the 52"}.get(row["reading"], row["reading"])
-        read = row.get("read", "").replace("?", "still to be read") if row.get("read") != "?" else ""
+        word = {"nuance": "holds with a nuance", "open": "can't be told here", OUTSIDE: "not one of the 52"}.get(row["reading"], row["reading"])
         lines = [f"**{number if number != 'closing' else 'Closing line'}: {row['says']}.** *{word.capitalize()}.*", "", row["true"] + ".",
-                 *(["", f"Source: {row['source']}{'. Read: ' + read if read else ', still to be read'}."] if row.get("source") else []),
+                 *(["", f"Source: {row['source']}. Read: {row['read']}."] if row.get("source") else []),
                  *(["", f"Shown: {row['shown']}."] if row.get("shown") else []),
                  *(["", row["reason"][0].upper() + row["reason"][1:] + "."] if row.get("reason") else [])]
         self.state.nested_parse(StringList(lines, source=str(self.env.doc2path(self.env.docname))), self.content_offset, box)
-        if listed := entries(experiments(number, row, data[2]), data):
+        if listed := entries(experiments(number, row, data.claims), data, self.uri):
             box += nodes.raw("", listed, format="html")
         return box
 
 
-def other_bets(data):
-    """The claims that stand in no row, by chapter, folded."""
-    rows, _, claims, cards = data
-    placed, chapters = links(claims, rows), defaultdict(list)
-    for id in claims:
+def others(data):
+    """The claims that stand in no row, by chapter."""
+    placed, chapters = links(data.claims, data.rows), defaultdict(list)
+    for id in data.claims:
         if id not in placed:
-            chapters[Path(cards[id].page).name[:2] if id in cards else "99"].append(id)
-    return "".join(f'<details class="lm-row"><summary>Chapter {number}, {escape(title(ids[0]))}: {tally(ids, cards)}</summary>'
-                   f'{entries(ids, data, least=10**6)}</details>' for number, ids in sorted(chapters.items()))
+            chapters[Path(data.cards[id].page).name[:2] if id in data.cards else "99"].append(id)
+    return dict(sorted(chapters.items()))
+
+
+def own(data):
+    """How these came out, in a sentence."""
+    ids = [id for found in others(data).values() for id in found if id in data.cards]
+    before = [id for id in ids if data.claims[id].registered == "before"]
+    return (f"What the chapters claim beyond the article: {len(ids)} claims, of which {tally(ids, data.cards)}. "
+            f"Of the {len(before)} that were registered before their run {tally(before, data.cards)}.")
+
+
+def other_bets(data, uri):
+    """The claims that stand in no row, by chapter, folded."""
+    return "".join(f'<details class="lm-row"><summary>Chapter {number}, {escape(title(ids[0]))}: {tally(ids, data.cards)}</summary>'
+                   f'{entries(ids, data, uri, least=10**6, own=True)}</details>' for number, ids in others(data).items())
 
 
 def title(id):
@@ -385,11 +442,11 @@ def name_cards(app, doctree):
     for path in (ROWS, *claim_files()):
         app.env.note_dependency(str(Path(app.srcdir) / path))
     placed = links(app.lm_claims, app.lm_rows)
-    up = "../" * page.count("/")
+    ledger = app.builder.get_relative_uri(page, PAGE)
     for card, node in zip(cards, shown, strict=True):
         numbers = placed.get(card.id, [])
-        to = ", ".join(f'<a href="{up}{PAGE}.html#{place.lower()}">{name}</a>' for place, name in (
-            [(number, number.replace("closing", "the closing line")) for number in numbers] or [("other-bets", "our own bets")]))
+        to = ", ".join(f'<a href="{ledger}#{place.lower()}">{name}</a>' for place, name in (
+            [(number, number.replace("closing", "the closing line")) for number in numbers] or [(bet_anchor(card.id), "our own bets")]))
         text = CARD.sub(rf'<div id="{anchor(card.id)}" class="lm-card lm-\1">', node.astext(), count=1)
         node.children[:] = [nodes.Text(f'{text.removesuffix("</div>")}<p class="lm-ledger">In the ledger: {to}</p></div>')]
         node.rawsource = ""
@@ -410,8 +467,12 @@ def setup(app):
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-if __name__ == "__main__":  # what there is to mend, and `seen` of every row
+if __name__ == "__main__":  # what there is to mend, and the rows that have got an experiment since they were last read
     from lmtutor.measure.claims import read_claims
 
-    found, dropped = read_rows()
-    print("\n".join(faults(found, dropped, read_claims(), read_cards())) or "The ledger agrees with the notebooks.")
+    (found, dropped, _), known, stored_cards = read_rows(), read_claims(), read_cards()
+    verdicts = {card.id: card.kept["word"] for card in stored_cards}
+    print("\n".join(faults(found, dropped, known, stored_cards)) or "The ledger agrees with the notebooks.")
+    for number, row in found.items():
+        if moved(listed := experiments(number, row, known), verdicts, row)[1]:
+            print(f'{number} has a new experiment; read the row again, then write: seen = "{seen(listed, verdicts)}"')
