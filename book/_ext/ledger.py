@@ -324,7 +324,7 @@ def score(data):
 
     line("The article's 52 claims", "lm-head", 16)
     bars([(name, [(read[key], *colours[key])], read[key]) for key, name in READINGS.items()])
-    line(f"Our own {len(data.cards)}, of experiments", "lm-head", 36)
+    line(f"Our own {len(data.cards)} claims", "lm-head", 36)
     bars([(name, [(before[word], colour, 1), (after[word], colour, PALE)], f"{before[word]} + {after[word]}") for word, (name, colour) in OURS.items()])
     y += 24
     for x, full, text in ((0, 1, "registered before the run"), (190, PALE, "after a look")):
@@ -412,8 +412,8 @@ def own(data):
     """How these came out, in a sentence."""
     ids = [id for found in others(data).values() for id in found if id in data.cards]
     before = [id for id in ids if data.claims[id].registered == "before"]
-    return (f"What the chapters claim beyond the article: {len(ids)} claims, of which {tally(ids, data.cards)}. "
-            f"Of the {len(before)} that were registered before their run {tally(before, data.cards)}.")
+    return (f"What the chapters claim beyond the article: {len(ids)} claims, {tally(ids, data.cards)}. "
+            f"Of the {len(before)} that were registered before their run: {tally(before, data.cards)}.")
 
 
 def other_bets(data, uri):
