@@ -233,13 +233,13 @@ def test_the_first_page_has_three_ways_the_live_model_every_question_and_the_art
         assert asked[question["href"]] == question.get_text()
 
 
-def test_pages_of_parts_say_levels_and_leave_intervals_to_the_table_of_claims(pages):
+def test_pages_of_parts_say_levels_and_leave_intervals_to_the_ledger(pages):
     interval = re.compile(r"\[[−-]?[\d.]+, [−-]?[\d.]+\]|\bn\s?=\s?\d")
     for name in ("intro", "part1", "part2", "part3", "part4"):
         text = pages[f"book/{name}.html"].article.get_text()
         assert not interval.search(text), interval.search(text)
-        assert pages[f"book/{name}.html"].select("article a[href^='claims_by_part.html']"), name
-    assert len(interval.findall(pages["book/claims_by_part.html"].article.get_text())) > 40
+        assert pages[f"book/{name}.html"].select("article a[href^='ledger.html']"), name
+    assert len(re.findall(r"\([−-]?[\d.]+ to [−-]?[\d.]+\)", pages["book/ledger.html"].article.get_text())) > 150
 
 
 def test_without_an_address_no_button_leads_to_a_repository(pages):
