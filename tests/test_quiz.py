@@ -7,7 +7,7 @@ from collections import Counter
 
 import nbformat
 import pytest
-from conftest import ROOT, needs_browser
+from conftest import ROOT, barriers, needs_axe, needs_browser
 
 from lmtutor.classroom import quiz as room
 from lmtutor.classroom.quiz import LONGEST, VERDICTS, as_html, as_text, quiz, read_quiz
@@ -74,6 +74,15 @@ def test_what_an_answer_rests_on_is_what_the_stored_notebooks_say():
     assert {chapter for chapter, question in QUESTIONS if question.rests_on} == CHAPTERS
 
 
+def test_where_a_notebook_shows_its_quiz_it_is_the_one_of_today():
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                if "lm-quiz" in (html := output.get("data", {}).get("text/html", "")):
+                    chapter = path.stem.partition("_")[2]
+                    assert html == as_html(chapter, ALL[chapter]), f"run {path.stem} again"
+
+
 def test_neither_place_nor_length_gives_the_right_answer_away():
     places = Counter(question.answer() for _, question in QUESTIONS)
     assert max(places.values()) <= 0.4 * len(QUESTIONS)
@@ -89,7 +98,7 @@ def test_a_question_asks_what_to_do_and_not_what_a_word_means():
 def test_html_is_well_formed_folded_and_asks_for_nothing(lab):
     html = as_html("lab", lab(TWO))
     root = ET.fromstring(html)  # so it stands in an EPUB, too
-    assert root.tag == "details" and "open" not in root.attrib
+    assert not any("open" in part.attrib for part in root.iter("details"))
     names = [button.get("name") for button in root.iter("input")]
     assert Counter(names) == {"quiz-lab-1": 3, "quiz-lab-2": 3}
     assert all(group.find("legend") is not None for group in root.iter("fieldset"))
@@ -165,14 +174,15 @@ class TestInABrowser:
 
     @pytest.fixture
     def page(self, visit, tmp_path):
-        """Each quiz as a page holds it, with the book's style sheet, from the disk."""
+        """A function that opens all quizzes as a page holds them, with the book's style sheet, from the disk."""
         body = "".join(f'<div class="output text_html">{as_html(chapter, questions)}</div>' for chapter, questions in ALL.items())
         style = (ROOT / "book/_static/custom.css").read_text(encoding="utf-8")
         (tmp_path / "quiz.html").write_text(f'<!doctype html><html lang="en"><head><meta charset="utf-8"/><title>Quiz</title><style>{style}</style></head>'
                                             f'<body><main class="bd-content"><h1>Quiz</h1>{body}</main></body></html>', encoding="utf-8")
-        return visit(tmp_path / "quiz.html", java_script_enabled=False, viewport={"width": 1280, "height": 900})
+        return lambda script=False: visit(tmp_path / "quiz.html", java_script_enabled=script, viewport={"width": 1280, "height": 900})
 
     def test_by_keyboard_a_choice_is_made_and_found_among_the_reasons(self, page):
+        page = page()
         first = page.locator(".lm-quiz").first
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")  # opens the quiz
@@ -181,15 +191,22 @@ class TestInABrowser:
         assert first.locator("input").nth(1).is_checked()
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")  # opens the answer
-        marks = first.locator("details").first.locator("li").evaluate_all("items => items.map((it) => getComputedStyle(it, '::before').content)")
+        marks = first.locator("details details").first.locator("li").evaluate_all("items => items.map((it) => getComputedStyle(it, '::before').content)")
         assert marks == ["none", '"Your choice. "', "none"]
 
     def test_folded_it_adds_no_words_and_on_paper_all_answers_stand_at_the_end(self, page):
+        page = page()
         seen = "(it) => it.checkVisibility({contentVisibilityAuto: true})"
         count = lambda what: page.evaluate(f"[...document.querySelectorAll('{what}')].filter({seen}).length")  # noqa: E731
-        assert count(".lm-quiz > summary") == len(ALL) and not count(".lm-questions *")
+        assert count(".lm-quiz > details > summary") == len(ALL) and not count(".lm-questions *")
         page.emulate_media(media="print")
         assert count("legend") == len(QUESTIONS) and count("li.lm-right") == len(QUESTIONS)
         for quiz_ in page.locator(".lm-questions").all():
             asked, answered = (quiz_.locator(what).evaluate_all("all => all.map((it) => it.getBoundingClientRect().top)") for what in ("fieldset", "li"))
             assert max(asked) < min(answered)
+
+    @needs_axe
+    def test_open_it_has_no_barrier(self, page):
+        page = page(script=True)
+        page.evaluate("for (const it of document.querySelectorAll('details')) it.open = true")
+        assert not barriers(page)

@@ -1,6 +1,6 @@
 """A chapter's quiz: questions about what its results mean for the reader, each option with its reason.
 
-The questions stand in `chapters/<chapter>/quiz.toml`, a table for each:
+The questions stand in `chapters/<chapter>/quiz.toml`, a table for each::
 
     [needed]
     ask = "What do you do next?"
@@ -152,8 +152,12 @@ def as_html(chapter: str, questions: list[Question]) -> str:
                           f'<em>{"Right." if option.right else "No."}</em> {inline(option.why)}</li>' for option in question.options)
         parts.append(f"<fieldset><legend>{i}. {inline(question.ask)}</legend>{buttons}</fieldset>"
                      f"<details><summary>Answer to question {i}</summary><ul>{reasons}</ul></details>")
-    return (f'<details class="lm-card lm-quiz"><summary>{COUNT[len(questions)]} questions: what would you do?</summary>'
-            f'<div class="lm-questions">{"".join(parts)}</div></details>')
+    return (f'<div class="lm-card lm-quiz"><div class="lm-head">Quiz</div><details><summary>{title(questions)}</summary>'
+            f'<div class="lm-questions">{"".join(parts)}</div></details></div>')
+
+
+def title(questions: list[Question]) -> str:
+    return f"{COUNT[len(questions)]} questions: what would you do?"
 
 
 def inline(text: str) -> str:
@@ -168,4 +172,4 @@ def as_text(questions: list[Question]) -> str:
         asked += [f"{i}. {question.ask}", *(f"   {letter}) {option.says}" for letter, option in zip("abcd", question.options)), ""]
         answers.append(f"{i}. {'abcd'[question.answer()]}) is right.")
         answers += [f"   {letter}) {option.why}" for letter, option in zip("abcd", question.options)]
-    return "\n".join([f"{COUNT[len(questions)]} questions: what would you do?", "", *asked, *answers])
+    return "\n".join([f"Quiz. {title(questions)}", "", *asked, *answers])
