@@ -11,8 +11,8 @@ The questions stand in `chapters/<chapter>/quiz.toml`, a table for each::
     why = "Only then ..."
     right = true
 
-A quiz is HTML without script and plain text for terminals. It is folded, and so are its answers; the book's style sheet opens both on paper,
-the answers after the last question.
+A quiz is HTML without script and plain text for terminals. It is folded, and so are its answers; the book's style sheet opens both on
+paper, the answers after the last question.
 """
 
 from __future__ import annotations
