@@ -10,11 +10,12 @@ import pytest
 from conftest import ROOT, barriers, needs_axe, needs_browser
 
 from lmtutor.classroom import quiz as room
-from lmtutor.classroom.quiz import LONGEST, VERDICTS, as_html, as_text, quiz, read_quiz
+from lmtutor.classroom.quiz import LONGEST, VERDICTS, as_html, quiz, read_quiz, title
 from lmtutor.errors import ConfigError
 from lmtutor.measure.claims import read_claims
 
-CHAPTERS = {path.stem.partition("_")[2] for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+CHAPTERS = {path.stem.partition("_")[2] for path in NOTEBOOKS}
 ALL = {path.parent.name: read_quiz(path.parent.name) for path in sorted(room.CHAPTERS.glob("*/quiz.toml"))}
 QUESTIONS = [(chapter, question) for chapter, questions in ALL.items() for question in questions]
 DIGIT = re.compile(r"(?<![A-Za-z])\d")  # SmolLM2 and F1 are names
@@ -63,7 +64,7 @@ def test_no_measured_number_is_typed_into_a_quiz():
 
 def test_what_an_answer_rests_on_is_what_the_stored_notebooks_say():
     said = {}
-    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")) + sorted((ROOT / "notebooks/deeper").glob("*.ipynb")):
+    for path in NOTEBOOKS + sorted((ROOT / "notebooks/deeper").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             for output in cell.get("outputs", []):
                 if kept := output.get("metadata", {}).get("lmtutor", {}).get("verdict"):
@@ -74,20 +75,33 @@ def test_what_an_answer_rests_on_is_what_the_stored_notebooks_say():
     assert {chapter for chapter, question in QUESTIONS if question.rests_on} == CHAPTERS
 
 
-def test_where_a_notebook_shows_its_quiz_it_is_the_one_of_today():
-    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
-            for output in cell.get("outputs", []):
-                if "lm-quiz" in (html := output.get("data", {}).get("text/html", "")):
-                    chapter = path.stem.partition("_")[2]
-                    assert html == as_html(chapter, ALL[chapter]), f"run {path.stem} again"
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_chapter_shows_its_quiz_once_right_before_what_to_take_away(path):
+    chapter, cells = path.stem.partition("_")[2], nbformat.read(path, as_version=4).cells
+    at = [place for place, cell in enumerate(cells) if "lm-quiz" in str(cell.get("outputs", "")) or "quiz(" in cell.source]
+    assert len(at) == 1 and cells[at[0] + 1].source.startswith("## To take away\n")
+    cell = cells[at[0]]
+    assert cell.source == f'# @title Questions to yourself\nfrom lmtutor.classroom.quiz import quiz\n\nquiz("{chapter}")'
+    assert cell.id == "quiz" and "fold" in cell.metadata.tags
+    assert [(output.output_type, output.data) for output in cell.outputs] == [("display_data", shown(chapter))], f"run {path.stem} again"
+
+
+def shown(chapter):
+    """What a quiz's cell shows."""
+    return {"text/html": as_html(chapter, ALL[chapter]), "text/plain": f"Quiz. {title(ALL[chapter])}: in the book and in a notebook they are shown."}
+
+
+def test_all_quizzes_together_add_little_to_the_book():
+    """A page holds a quiz once, and the notebook that can be downloaded from it a second time."""
+    assert 2 * sum(len(as_html(chapter, questions).encode()) for chapter, questions in ALL.items()) < 130_000
 
 
 def test_neither_place_nor_length_gives_the_right_answer_away():
     places = Counter(question.answer() for _, question in QUESTIONS)
     assert max(places.values()) <= 0.4 * len(QUESTIONS)
-    longest = [question for _, question in QUESTIONS if max(question.options, key=lambda option: len(option.says)).right]
-    assert len(longest) <= 0.4 * len(QUESTIONS)
+    for extreme in (max, min):
+        told = [question for _, question in QUESTIONS if extreme(question.options, key=lambda option: len(option.says)).right]
+        assert len(told) <= 0.4 * len(QUESTIONS)
 
 
 def test_a_question_asks_what_to_do_and_not_what_a_word_means():
@@ -100,29 +114,23 @@ def test_html_is_well_formed_folded_and_asks_for_nothing(lab):
     root = ET.fromstring(html)  # so it stands in an EPUB, too
     assert not any("open" in part.attrib for part in root.iter("details"))
     names = [button.get("name") for button in root.iter("input")]
-    assert Counter(names) == {"quiz-lab-1": 3, "quiz-lab-2": 3}
+    assert Counter(names) == {"lab-1": 3, "lab-2": 3}
     assert all(group.find("legend") is not None for group in root.iter("fieldset"))
     assert len(root.findall(".//label/input")) == 6  # each button has its words beside it, and both can be clicked
     assert "<code>window</code> &lt; context" in html and "Yes &amp; always." in html
-    assert [item.find("strong").text for item in root.iter("li") if item.get("class") == "lm-right"] == ["No.", "No."]
+    assert [part.text for part in root.iter("b")] == ["A. No.", "B. Right.", "C. No."] * 2
     for chapter, questions in ALL.items():
         parts = list(ET.fromstring(as_html(chapter, questions)).iter())
-        assert {part.tag for part in parts} <= set("details summary div fieldset legend label input span ul li strong em code".split())
+        assert {part.tag for part in parts} <= set("details summary div fieldset legend label input p b code".split())
         assert {key for part in parts for key in part.attrib} == {"class", "type", "name"}  # no script, no style, nothing to fetch
 
 
-def test_plain_text_asks_first_and_answers_last(lab):
-    assert as_text(lab(TWO)).splitlines()[2:6] == ["1. Is `window` < context?", "   a) Yes & always.", "   b) No.", "   c) Sometimes."]
-    asked, _, answers = as_text(lab(TWO)).partition("Answers\n")
-    assert "measured" not in asked and "1. b) is right.\n   a) You would" in answers
-
-
-def test_a_cell_shows_both(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append((data, raw)))
+def test_a_cell_shows_it(monkeypatch):
+    cells = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: cells.append((data, raw)))
     quiz("pretraining")
-    assert [(set(data), raw) for data, raw in shown] == [({"text/html", "text/plain"}, True)]
-    json.dumps(shown)
+    assert cells == [(shown("pretraining"), True)]
+    json.dumps(cells)
 
 
 @pytest.mark.parametrize("old, new, message", [
@@ -191,7 +199,7 @@ class TestInABrowser:
         assert first.locator("input").nth(1).is_checked()
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")  # opens the answer
-        marks = first.locator("details details").first.locator("li").evaluate_all("items => items.map((it) => getComputedStyle(it, '::before').content)")
+        marks = first.locator("details details").first.locator("p").evaluate_all("items => items.map((it) => getComputedStyle(it, '::before').content)")
         assert marks == ["none", '"Your choice. "', "none"]
 
     def test_folded_it_adds_no_words_and_on_paper_all_answers_stand_at_the_end(self, page):
@@ -200,9 +208,9 @@ class TestInABrowser:
         count = lambda what: page.evaluate(f"[...document.querySelectorAll('{what}')].filter({seen}).length")  # noqa: E731
         assert count(".lm-quiz > details > summary") == len(ALL) and not count(".lm-questions *")
         page.emulate_media(media="print")
-        assert count("legend") == len(QUESTIONS) and count("li.lm-right") == len(QUESTIONS)
+        assert count("legend") == len(QUESTIONS) and count(".lm-questions p") == sum(len(question.options) for _, question in QUESTIONS)
         for quiz_ in page.locator(".lm-questions").all():
-            asked, answered = (quiz_.locator(what).evaluate_all("all => all.map((it) => it.getBoundingClientRect().top)") for what in ("fieldset", "li"))
+            asked, answered = (quiz_.locator(what).evaluate_all("all => all.map((it) => it.getBoundingClientRect().top)") for what in ("fieldset", "p"))
             assert max(asked) < min(answered)
 
     @needs_axe

@@ -1,4 +1,4 @@
-"""A chapter's quiz: questions about what its results mean for the reader, each option with its reason.
+"""A chapter's quiz: questions about its idea, each option with the reason why it is right or wrong.
 
 The questions stand in `chapters/<chapter>/quiz.toml`, a table for each::
 
@@ -11,8 +11,8 @@ The questions stand in `chapters/<chapter>/quiz.toml`, a table for each::
     why = "Only then ..."
     right = true
 
-A quiz is HTML without script and plain text for terminals. It is folded, and so are its answers; the book's style sheet opens both on
-paper, the answers after the last question.
+A quiz is HTML without script, so it works in the book, in a notebook and from a file. It is folded, and so are its answers; the book's
+style sheet opens both on paper, the answers after the last question.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ QUESTIONS = 2, 4  # at least, at most, in a quiz
 OPTIONS = 3, 4
 LONGEST = {"ask": 320, "says": 120, "why": 300}  # characters
 VERDICTS = ("supported", "not supported", "undecided")
+LETTERS = "ABCD"
 COUNT = {2: "Two", 3: "Three", 4: "Four"}
 
 
@@ -72,7 +73,7 @@ def quiz(chapter: str) -> None:
     from IPython.display import display
 
     questions = read_quiz(chapter)
-    display({"text/html": as_html(chapter, questions), "text/plain": as_text(questions)}, raw=True)
+    display({"text/html": as_html(chapter, questions), "text/plain": f"Quiz. {title(questions)}: in the book and in a notebook they are shown."}, raw=True)
 
 
 def read_quiz(chapter: str, chapters: Path = CHAPTERS) -> list[Question]:
@@ -146,30 +147,23 @@ def as_html(chapter: str, questions: list[Question]) -> str:
     """The quiz as well-formed XHTML: a group of radio buttons for each question, and its answers folded behind it."""
     parts = []
     for i, question in enumerate(questions, 1):
-        buttons = "".join(f'<div><label><input type="radio" name="quiz-{chapter}-{i}" /> <span>{inline(option.says)}</span></label></div>'
-                          for option in question.options)
-        reasons = "".join(f'<li class="lm-{"right" if option.right else "wrong"}"><strong>{inline(option.says)}</strong> '
-                          f'<em>{"Right." if option.right else "No."}</em> {inline(option.why)}</li>' for option in question.options)
+        lettered = list(zip(LETTERS, question.options))
+        buttons = "".join(f'<div><label><input type="radio" name="{chapter}-{i}" /> {letter}. {inline(option.says)}</label></div>' for letter, option in lettered)
+        reasons = "".join(f"<p><b>{letter}. {verdict(option)}</b> {inline(option.why)}</p>" for letter, option in lettered)
         parts.append(f"<fieldset><legend>{i}. {inline(question.ask)}</legend>{buttons}</fieldset>"
-                     f"<details><summary>Answer to question {i}</summary><ul>{reasons}</ul></details>")
+                     f"<details><summary>Answer to question {i}</summary>{reasons}</details>")
     return (f'<div class="lm-card lm-quiz"><div class="lm-head">Quiz</div><details><summary>{title(questions)}</summary>'
             f'<div class="lm-questions">{"".join(parts)}</div></details></div>')
 
 
 def title(questions: list[Question]) -> str:
-    return f"{COUNT[len(questions)]} questions: what would you do?"
+    return f"{COUNT[len(questions)]} questions, and why each answer is right or wrong"
+
+
+def verdict(option: Option) -> str:
+    return "Right." if option.right else "No."
 
 
 def inline(text: str) -> str:
     """Escaped, with `code` between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
-
-
-def as_text(questions: list[Question]) -> str:
-    """The quiz in characters: all questions first, then the answers."""
-    asked, answers = [], ["Answers"]
-    for i, question in enumerate(questions, 1):
-        asked += [f"{i}. {question.ask}", *(f"   {letter}) {option.says}" for letter, option in zip("abcd", question.options)), ""]
-        answers.append(f"{i}. {'abcd'[question.answer()]}) is right.")
-        answers += [f"   {letter}) {option.why}" for letter, option in zip("abcd", question.options)]
-    return "\n".join([f"Quiz. {title(questions)}", "", *asked, *answers])
