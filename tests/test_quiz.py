@@ -208,6 +208,10 @@ class TestInABrowser:
         count = lambda what: page.evaluate(f"[...document.querySelectorAll('{what}')].filter({seen}).length")  # noqa: E731
         assert count(".lm-quiz > details > summary") == len(ALL) and not count(".lm-questions *")
         page.emulate_media(media="print")
+        for _ in range(100):  # until the browser has drawn it anew
+            if count("legend"):
+                break
+            page.wait_for_timeout(50)
         assert count("legend") == len(QUESTIONS) and count(".lm-questions p") == sum(len(question.options) for _, question in QUESTIONS)
         for quiz_ in page.locator(".lm-questions").all():
             asked, answered = (quiz_.locator(what).evaluate_all("all => all.map((it) => it.getBoundingClientRect().top)") for what in ("fieldset", "p"))
