@@ -92,8 +92,7 @@ def shown(chapter):
 
 
 def test_all_quizzes_together_add_little_to_the_book():
-    """A page holds a quiz once, and the notebook that can be downloaded from it a second time."""
-    assert 2 * sum(len(as_html(chapter, questions).encode()) for chapter, questions in ALL.items()) < 130_000
+    assert sum(len(as_html(chapter, questions).encode()) for chapter, questions in ALL.items()) < 75_000
 
 
 def test_neither_place_nor_length_gives_the_right_answer_away():
