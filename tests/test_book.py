@@ -110,6 +110,14 @@ def test_every_file_that_a_page_loads_is_there(pages, site):
                 assert ((site / name).parent / unquote(path)).exists(), f"{name}: {address}"
 
 
+def test_a_chapter_has_one_quiz_and_leads_from_it_to_what_to_take_away(pages):
+    chapters = {name: soup for name, soup in pages.items() if re.fullmatch(r"notebooks/\d\d_\w+\.html", name)}
+    assert len(chapters) == 17
+    for name, soup in chapters.items():
+        quizzes = soup.select(".lm-quiz")
+        assert len(quizzes) == 1 and quizzes[0].find_next("h2").get_text().startswith("To take away"), name
+
+
 def test_mathematics_comes_along(site):
     assert (site / "_static/mathjax/tex-chtml.js").stat().st_size > 1e6
     assert len(list((site / "_static/mathjax/output/chtml/fonts/woff-v2").glob("*.woff"))) > 20

@@ -62,4 +62,12 @@ def test_an_untrusted_chapter_shows_its_pictures_cards_and_tables(browser, lab):
     assert all(page.locator(".jp-OutputArea-output img").evaluate_all("all => all.map((it) => it.naturalWidth > 100)"))
     for card in page.locator(".jp-OutputArea-output .lm-card").all():
         assert len(card.inner_text()) > 40
+    quiz = page.locator(".jp-OutputArea-output .lm-quiz")
+    quiz.locator("> details > summary").click()
+    assert quiz.locator("fieldset > legend").count() == quiz.locator("details details").count() == html.count("<fieldset>") >= 2
+    assert quiz.get_by_role("radio").count() == html.count('type="radio"')  # disabled, until the cell is run
+    tops = [box["y"] for box in map(lambda it: it.bounding_box(), quiz.locator("label").all())]
+    assert tops == sorted(set(tops)), "each option has a line of its own, without the book's style sheet, too"
+    quiz.locator("details details summary").first.click()
+    assert quiz.locator("details details p").first.is_visible()
     page.context.close()
