@@ -1,0 +1,75 @@
+"""The pins: what moved is told, they still go together, and two ranges that look harmless are not."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import warnings
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.version import Version
+from test_packaging import PROJECT
+
+spec = importlib.util.spec_from_file_location("constraints", ROOT / "tools/constraints.py")
+constraints = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(constraints)
+
+OFFLINE = "Retrying|new connection|timed out"  # what pip says where it reaches no index
+
+
+def dry_run(tmp_path, *requirements):
+    """What pip would choose for requirements, nothing being installed: {normal name: version}."""
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--retries", "0", "--report", report]
+    done = subprocess.run([*command, *requirements], capture_output=True, text=True)
+    if done.returncode and constraints.re.search(OFFLINE, done.stderr):
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stderr
+    return {name: version for name, (_, version) in constraints.chosen(json.loads(report.read_text(encoding="utf-8"))).items()}
+
+
+def test_what_moved_is_told_and_names_are_compared_as_pip_does():
+    old = constraints.read("# head\nJinja2==3.1.6\nhuggingface_hub==2.4.0\nzict==3.0.0\n")
+    new = constraints.read("jinja2==3.1.7\nhuggingface-hub==2.4.0\narrow==1.4.0\n")
+    assert constraints.moved(old, new) == ["+ arrow 1.4.0", "  jinja2 3.1.6 -> 3.1.7", "- zict 3.0.0"]
+    assert constraints.moved(old, old) == []
+
+
+def test_a_report_becomes_pins_without_a_gpu_s_libraries():
+    told = [("torch", "2.13.0+cpu"), ("nvidia-cublas", "13.1"), ("triton", "3.7"), ("lmtutor", "0.1.0"), ("PyYAML", "6.0.3")]
+    report = {"install": [{"metadata": {"name": name, "version": version}} for name, version in told]}
+    assert constraints.written(constraints.chosen(report), "# head\n") == "# head\nPyYAML==6.0.3\ntorch==2.13.0\n"
+
+
+def test_writing_what_is_pinned_gives_the_file_again():
+    text = constraints.FILE.read_text(encoding="utf-8")
+    head = text[: text.index("\n") + 1]
+    pins = constraints.read(text)
+    assert constraints.read(constraints.written(pins, head)) == pins and head.startswith("#")
+
+
+def test_the_book_s_ranges_shut_the_trap():
+    """`sphinx-book-theme>=1.4` with an open lower end of jupyter-book makes pip choose jupyter-book 0.6.5, without a word."""
+    book = {one.name: one.specifier for one in map(Requirement, PROJECT["optional-dependencies"]["book"])}
+    assert not book["jupyter-book"].contains("0.6.5") and not book["jupyter-book"].contains("2.0.0")
+    assert not book["sphinx-book-theme"].contains("1.4.0") and book["sphinx-book-theme"].contains("1.3.0")
+
+
+@pytest.mark.long
+def test_the_trap_is_still_set(tmp_path):
+    """Once this fails, a 1.x of jupyter-book takes the newer theme: lift the bound in pyproject.toml and say so in the changelog."""
+    chosen = dry_run(tmp_path, "jupyter-book<2", "sphinx-book-theme>=1.4")
+    assert Version(chosen["jupyter-book"]) < Version("1"), chosen["jupyter-book"]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the pins are those of Python 3.11")
+def test_the_pins_go_together_and_none_is_missing(tmp_path):
+    pins = {name: version for name, (_, version) in constraints.read(constraints.FILE.read_text(encoding="utf-8")).items()}
+    wanted = f"{ROOT}[{constraints.EXTRAS}]"
+    assert dry_run(tmp_path, "-c", constraints.FILE, wanted) == pins
+    newer = constraints.moved(*({name: (name, version) for name, version in one.items()} for one in (pins, dry_run(tmp_path, wanted))))
+    if newer:
+        warnings.warn("newer versions are there; `python tools/constraints.py --write` takes them:\n" + "\n".join(newer), stacklevel=1)
