@@ -5,12 +5,15 @@ N ?=
 BUILD = jupyter-book build . --toc book/_toc.yml -W -n --keep-going
 OFFLINE = LMTUTOR_QUIET=1 HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_EVALUATE_OFFLINE=1
 
-.PHONY: help book check test lab notebooks bench clean
+.PHONY: help book slides handout check test lab notebooks bench clean
 help:        ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 book: .venv-book/ready    ## build the book, strictly (3 minutes the first time, then seconds; no torch needed)
 	@PYTHONPATH=. .venv-book/bin/$(BUILD) -q && echo "The book is built: open $(CURDIR)/_build/html/index.html"
+
+slides: .venv-book/ready    ## slides of each part for a browser, offline, into _build/slides (N=2 for one)
+	@.venv-book/bin/python tools/slides.py $(N)
 
 # With an empty cache and no index: what needs the real model and is not marked so fails here.
 check: .venv/ready    ## check what can be checked in a few minutes: package, stored notebooks, book; fetches nothing
