@@ -15,6 +15,9 @@ book: .venv-book/ready    ## build the book, strictly (3 minutes the first time,
 slides: .venv-book/ready    ## slides of each part for a browser, offline, into _build/slides (N=2 for one)
 	@.venv-book/bin/python tools/slides.py $(N)
 
+handout: .venv/ready    ## a part (N=1) with all that it needs in one zip file that installs offline, into _build/handout
+	@.venv/bin/python tools/handout.py $(or $(N),1)
+
 # With an empty cache and no index: what needs the real model and is not marked so fails here.
 check: .venv/ready    ## check what can be checked in a few minutes: package, stored notebooks, book; fetches nothing
 	$(OFFLINE) OMP_NUM_THREADS=1 LMTUTOR_THREADS=1 LMTUTOR_CACHE=$(CURDIR)/_build/no-cache PIP_NO_INDEX=1 .venv/bin/python -m pytest tests -m "not long"
