@@ -1,0 +1,49 @@
+"""The page to print: the book's pages in one, every place named once, every link and picture there."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+from conftest import CHROMIUM, ROOT
+
+spec = importlib.util.spec_from_file_location("pdf", ROOT / "tools/pdf.py")
+pdf = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pdf)
+
+
+def test_pages_come_in_reading_order_with_or_without_what_goes_deeper():
+    chapters, whole = (pdf.pages(deeper=deeper, only=[]) for deeper in (False, True))
+    assert chapters[0] == "book/intro" and [name for name in whole if "/deeper/" not in name] == chapters
+    assert {Path(name).stem for name in chapters if name.startswith("notebooks/")} == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert pdf.pages(deeper=False, only=["07"]) == ["notebooks/07_transfer_and_labels"]
+
+
+def test_places_and_links_are_renamed_and_links_out_of_the_selection_become_words(tmp_path):
+    text = ('<article class="bd-article"><h1 id="a">A</h1><a href="#a">here</a> <a href="../book/x.html#b">there</a> <a href="y.html">gone</a>'
+            '<img src="../_images/z.svg"><script>1</script><noscript><p>picture</p></noscript></article>')
+    made = pdf.article(text, "notebooks/07", {"notebooks/07", "book/x"}, tmp_path)
+    assert 'id="notebooks-07--a"' in made and 'href="#notebooks-07--a"' in made and 'href="#book-x--b"' in made
+    assert "<a >gone</a>" in made and (tmp_path / "_images/z.svg").as_uri() in made and "script" not in made and "<p>picture</p>" in made
+
+
+def test_of_the_built_book_every_place_is_named_once_and_all_that_is_asked_for_is_there(site):
+    page = pdf.assemble(pdf.pages(deeper=True, only=[]), site)
+    places = re.findall(r'\bid="([^"]+)"', page)
+    assert len(places) == len(set(places)), sorted({place for place in places if places.count(place) > 1})[:5]
+    assert not set(re.findall(r'\bhref="#([^"]+)"', page)) - set(places)
+    loaded = re.findall(r'(?:src|<link rel="stylesheet" href)="([^"]+)"', page)
+    assert loaded and all(address.startswith("data:") or Path(unquote(urlparse(address).path)).exists() for address in loaded)
+    assert not [address for address in loaded if address.startswith("http")]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not CHROMIUM, reason="no browser: apt-get install chromium, or name one in LMTUTOR_CHROMIUM")
+def test_two_chapters_as_a_pdf(site, tmp_path):
+    out = tmp_path / "two.pdf"
+    command = [sys.executable, ROOT / "tools/pdf.py", "--only", "07", "08", "--site", site, "--out", out]
+    subprocess.run(list(map(str, command)), check=True, env={**pdf.os.environ, "LMTUTOR_CHROMIUM": CHROMIUM})
+    assert out.read_bytes()[:5] == b"%PDF-" and 2e5 < out.stat().st_size < 5e6
