@@ -49,6 +49,14 @@ def mend(text: str, page: str, files: set[str]) -> str:
         one.unwrap()
     for paragraph in soup.select("summary p"):
         paragraph.name = "span"
+    for paragraph in soup.find_all("p"):
+        if paragraph.find(["ul", "ol", "dl", "div"], recursive=False):
+            paragraph.unwrap()
+    for drawing in soup.find_all("svg"):
+        drawing["xmlns"] = "http://www.w3.org/2000/svg"
+    for style in soup.select("body style"):
+        if not style.find_parent("svg"):
+            soup.head.append(style.extract())
     for one in soup.find_all(id=re.compile(r"^\s*$|\s")):
         del one["id"]
     folder = page.rpartition("/")[0]
