@@ -21,8 +21,8 @@ pdf: book    ## the book's chapters as a PDF, _build/lmtutor.pdf (needs Chromium
 slides: .venv-book/ready    ## slides of each part for a browser, offline, into _build/slides (N=2 for one)
 	@.venv-book/bin/python tools/slides.py $(N)
 
-handout: .venv/ready    ## a part (N=1) with all that it needs in one zip file that installs offline, into _build/handout
-	@.venv/bin/python tools/handout.py $(or $(N),1)
+handout: .venv/ready    ## notebooks and all that they need in one zip file that installs offline, into _build/handout (N=1 for one part)
+	@.venv/bin/python tools/handout.py $(N)
 
 constraints: .venv/ready    ## say which pins would move to newer versions (writes nothing; tools/constraints.py --write does)
 	@.venv/bin/python tools/constraints.py || true

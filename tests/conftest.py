@@ -1,5 +1,6 @@
 """What several tests share: where things are, the built book, a browser, toy tasks, and toy models that have never learned anything."""
 
+import datetime
 import importlib.util
 import os
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "notebooks"))  # for `import run`
+sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "tools")]  # for `import run`, `import slides`
 
 BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
 CHROMIUM = os.environ.get("LMTUTOR_CHROMIUM") or shutil.which("chromium")
@@ -36,6 +37,12 @@ def build(out, config):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return out / "_build/html"
+
+
+def in_turn(checks):
+    """Today's one of several long checks, by the day of the year; all of them where LMTUTOR_ALL is set, as `make all` does."""
+    checks = list(checks)
+    return checks if os.environ.get("LMTUTOR_ALL") else [checks[datetime.date.today().timetuple().tm_yday % len(checks)]]
 
 
 @pytest.fixture(scope="session")

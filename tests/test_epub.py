@@ -1,6 +1,5 @@
 """The EPUB: what the builder leaves is mended, and the whole book is one that readers open."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -8,13 +7,10 @@ import zipfile
 from posixpath import normpath
 from xml.etree import ElementTree
 
+import epub
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
-
-spec = importlib.util.spec_from_file_location("epub", ROOT / "tools/epub.py")
-epub = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(epub)
 
 
 def test_a_page_becomes_well_formed_without_scripts_and_its_links_lead_somewhere():

@@ -1,18 +1,19 @@
 """What is handed around: a part's chapters, the package and the data, with an installer that asks no network."""
 
 import ast
-import importlib.util
 import json
 import re
+import shutil
+import subprocess
+import sys
 import zipfile
 
+import contents
+import handout
 import pytest
 from conftest import ROOT
 
-spec = importlib.util.spec_from_file_location("handout", ROOT / "tools/handout.py")
-handout = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(handout)
-PARTS = sorted(int(path.stem[4:]) for path in (ROOT / "book").glob("part*.md"))
+PARTS = contents.PARTS
 
 
 @pytest.fixture
@@ -26,17 +27,17 @@ def wheels(tmp_path):
 
 
 def test_parts_hold_every_chapter_and_all_that_goes_deeper_once():
-    found = [path for part in PARTS for paths in handout.chapters(part)[1:] for path in paths]
+    found = [path for part in PARTS for paths in contents.part(part)[1:] for path in paths]
     assert sorted(found) == sorted([*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/deeper/*.ipynb")])
     with pytest.raises(SystemExit, match="no part 9"):
-        handout.chapters(9)
+        contents.part(9)
 
 
 def test_the_archive_holds_notebooks_as_they_are_wheels_and_an_installer(wheels, tmp_path):
-    path = handout.write(1, tmp_path, wheels, light=False)
+    path = handout.write([1], tmp_path, wheels, light=False)
     with zipfile.ZipFile(path) as archive:
         inside = {name.removeprefix("lmtutor-part1/"): archive.read(name) for name in archive.namelist()}
-    title, own, deeper = handout.chapters(1)
+    title, own, deeper = contents.part(1)
     for notebook in [*own, *deeper]:
         assert inside[notebook.relative_to(ROOT).as_posix()] == notebook.read_bytes()
     assert {f"wheels/{wheel.name}" for wheel in wheels.iterdir()} <= set(inside) and not [name for name in inside if "solutions" in name]
@@ -45,8 +46,29 @@ def test_the_archive_holds_notebooks_as_they_are_wheels_and_an_installer(wheels,
     assert not re.search(r"\{\w*\}|/tmp|/root", told) and ast.parse(inside["install.py"])
 
 
+def test_all_parts_stand_in_one_archive(wheels, tmp_path):
+    with zipfile.ZipFile(handout.write(PARTS, tmp_path, wheels, light=False)) as archive:
+        inside, told = archive.namelist(), archive.read("lmtutor-book/README.txt").decode()
+    assert len([name for name in inside if name.endswith(".ipynb")]) == sum(len(own) + len(deeper) for _, own, deeper in map(contents.part, PARTS))
+    assert "all of" in told
+
+
+def test_libraries_of_a_graphics_card_are_noticed_before_anything_is_downloaded():
+    report = {"install": [{"metadata": {"name": name}} for name in ("torch", "nvidia-cublas")]}
+    assert handout.for_a_gpu(report) and not handout.for_a_gpu({"install": report["install"][:1]})
+
+
+def test_the_installer_refuses_another_python(wheels, tmp_path):
+    (wheels / "torch-2.13.0-py3-none-any.whl").rename(wheels / "torch-2.13.0-cp399-cp399-any.whl")
+    handout.write([1], tmp_path, wheels, light=False)
+    shutil.unpack_archive(tmp_path / "lmtutor-part1.zip", tmp_path)
+    done = subprocess.run([sys.executable, tmp_path / "lmtutor-part1/install.py"], capture_output=True, text=True)
+    assert done.returncode and "say python3.99 install.py" in done.stderr
+    assert not (tmp_path / "lmtutor-part1/env").exists()
+
+
 def test_a_light_archive_says_that_the_machine_must_have_the_rest(wheels, tmp_path):
-    path = handout.write(2, tmp_path, wheels, light=True)
+    path = handout.write([2], tmp_path, wheels, light=True)
     with zipfile.ZipFile(path) as archive:
         assert path.name == "lmtutor-part2-light.zip" and "all that lmtutor depends on" in archive.read("lmtutor-part2-light/README.txt").decode()
 
@@ -54,7 +76,7 @@ def test_a_light_archive_says_that_the_machine_must_have_the_rest(wheels, tmp_pa
 def test_links_between_the_notebooks_of_a_part_lead_into_the_archive_or_are_of_another_part():
     """A link to a notebook must name one that the book has; those of other parts are in another handout."""
     for part in PARTS:
-        for notebook in handout.chapters(part)[1]:
+        for notebook in contents.part(part)[1]:
             text = "".join(line for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] for line in cell["source"])
             for target in re.findall(r"\]\(([\w./]+\.ipynb)[#)]", text):
                 assert (notebook.parent / target).exists(), f"{notebook.name}: {target}"

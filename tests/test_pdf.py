@@ -1,25 +1,21 @@
 """The page to print: the book's pages in one, every place named once, every link and picture there."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import pdf
 import pytest
 from conftest import CHROMIUM, ROOT
 
-spec = importlib.util.spec_from_file_location("pdf", ROOT / "tools/pdf.py")
-pdf = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(pdf)
-
 
 def test_pages_come_in_reading_order_with_or_without_what_goes_deeper():
-    chapters, whole = (pdf.pages(deeper=deeper, only=[]) for deeper in (False, True))
+    chapters, whole = (pdf.chosen(deeper=deeper, only=[]) for deeper in (False, True))
     assert chapters[0] == "book/intro" and [name for name in whole if "/deeper/" not in name] == chapters
     assert {Path(name).stem for name in chapters if name.startswith("notebooks/")} == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert pdf.pages(deeper=False, only=["07"]) == ["notebooks/07_transfer_and_labels"]
+    assert pdf.chosen(deeper=False, only=["07"]) == ["notebooks/07_transfer_and_labels"]
 
 
 def test_places_and_links_are_renamed_and_links_out_of_the_selection_become_words(tmp_path):
@@ -31,7 +27,7 @@ def test_places_and_links_are_renamed_and_links_out_of_the_selection_become_word
 
 
 def test_of_the_built_book_every_place_is_named_once_and_all_that_is_asked_for_is_there(site):
-    page = pdf.assemble(pdf.pages(deeper=True, only=[]), site)
+    page = pdf.assemble(pdf.chosen(deeper=True, only=[]), site)
     places = re.findall(r'\bid="([^"]+)"', page)
     assert len(places) == len(set(places)), sorted({place for place in places if places.count(place) > 1})[:5]
     assert not set(re.findall(r'\bhref="#([^"]+)"', page)) - set(places)

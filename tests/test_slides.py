@@ -1,17 +1,15 @@
 """Slides: made from what the notebooks hold, whole, without a network."""
 
-import importlib.util
 import json
 import re
 
+import contents
 import pytest
+import slides
 from bs4 import BeautifulSoup
-from conftest import ROOT, needs_browser
+from conftest import needs_browser
 
-spec = importlib.util.spec_from_file_location("slides", ROOT / "tools/slides.py")
-slides = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(slides)
-PARTS = sorted(int(path.stem[4:]) for path in (ROOT / "book").glob("part*.md"))
+PARTS = contents.PARTS
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def outputs(path):
 @pytest.mark.parametrize("part", PARTS)
 def test_every_chapter_has_its_question_pictures_bets_verdicts_and_an_end(decks, part):
     columns = read(decks, part).select(".slides > section")[1:]
-    paths = slides.chapters(part)[1]
+    paths = contents.part(part)[1]
     assert len(columns) == len(paths)
     for path, column in zip(paths, columns):
         stored = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs(path)]

