@@ -5,7 +5,7 @@ N ?=
 BUILD = jupyter-book build . --toc book/_toc.yml -W -n --keep-going
 OFFLINE = LMTUTOR_QUIET=1 HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_EVALUATE_OFFLINE=1
 
-.PHONY: help book epub pdf slides handout constraints check test lab notebooks bench clean
+.PHONY: help book epub pdf slides handout constraints check test turns lab notebooks bench clean
 help:        ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
@@ -35,6 +35,10 @@ test: .venv/ready    ## check everything: package, notebooks re-run and compared
 	.venv/bin/lmtutor fetch
 	$(OFFLINE) .venv/bin/python -m pytest tests
 	$(OFFLINE) .venv/bin/python notebooks/compare.py
+
+turns: .venv/ready    ## all of which `make test` takes a piece a day: each notebook alone, each Python, pins, the whole EPUB (an hour)
+	.venv/bin/lmtutor fetch
+	LMTUTOR_ALL=1 $(OFFLINE) .venv/bin/python -m pytest -m long tests/test_lone.py tests/test_constraints.py tests/test_colab.py tests/test_epub.py
 
 lab: .venv/ready    ## open the notebooks in JupyterLab, which trusts them
 	@.venv/bin/jupyter trust notebooks/*.ipynb notebooks/deeper/*.ipynb notebooks/solutions/*.ipynb >/dev/null

@@ -143,6 +143,16 @@ def test_sizes(pages, site):
     assert max((site / name).stat().st_size for name in pages) <= 1.1e6
 
 
+def test_the_list_for_programs_names_every_page_once_and_what_it_answers(pages, site):
+    text = (site / "llms.txt").read_text(encoding="utf-8")
+    lines = re.findall(r"^ *- \[(.+?)\]\((.+?)\): (.*)$", text, re.M)
+    assert text.startswith("# Three ways") and [address for _, address, _ in lines][0] == "book/intro.html"
+    toc = re.findall(r"(?:root|file): (\S+)", (ROOT / "book/_toc.yml").read_text())
+    assert [address for _, address, _ in lines] == [f"{name}.html" for name in toc]
+    assert all(said or address.startswith(("book/bib", "book/change")) for _, address, said in lines), [line for line in lines if not line[2]]
+    assert not re.search(r"<[a-z/]|&[a-z]+;", text) and len(text) < 60_000
+
+
 def test_downloads_are_notebooks_to_be_run(site):
     books = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((site / "_sources").rglob("*.ipynb"))]
     assert len(books) > 50

@@ -77,3 +77,11 @@ class TestInABrowser:
         with page.expect_popup() as opened:
             page.keyboard.press("s")
         opened.value.wait_for_function("document.querySelector('.speaker-controls-notes .value')?.textContent.length > 20")
+
+    def test_on_paper_every_picture_stands_on_a_page_of_its_own(self, decks, visit):
+        page = visit(decks / "part4.html")
+        page.goto((decks / "part4.html").as_uri() + "?print-pdf")
+        page.wait_for_selector(".pdf-page")
+        page.wait_for_function("document.querySelectorAll('.pdf-page').length == Reveal.getSlides().length")
+        heights = page.evaluate("[...document.querySelectorAll('.pdf-page img')].map(one => one.getBoundingClientRect().height)")
+        assert len(heights) > 10 and min(heights) > 300

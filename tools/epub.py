@@ -17,11 +17,12 @@ import sys
 import zipfile
 from os.path import normpath
 from pathlib import Path
+from xml.etree import ElementTree
 
 import yaml
 from bs4 import BeautifulSoup, Doctype
+from contents import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCTYPE = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html>\n'
 
 
@@ -94,6 +95,7 @@ def pack(folder: Path, out: Path) -> None:
         archive.writestr("content.opf", mend_order((folder / "content.opf").read_text(encoding="utf-8"), drawn))
         for name in sorted(files):
             if name in pages:
+                ElementTree.fromstring(pages[name].encode())  # a page that is not well-formed shows in no reader: no book then
                 archive.writestr(name, pages[name])
             else:
                 archive.write(folder / name, name)
