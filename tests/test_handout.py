@@ -34,7 +34,7 @@ def test_parts_hold_every_chapter_and_all_that_goes_deeper_once():
 
 
 def test_the_archive_holds_notebooks_as_they_are_wheels_and_an_installer(wheels, tmp_path):
-    path = handout.write([1], tmp_path, wheels, light=False)
+    path = handout.write([1], tmp_path, wheels)
     with zipfile.ZipFile(path) as archive:
         inside = {name.removeprefix("lmtutor-part1/"): archive.read(name) for name in archive.namelist()}
     title, own, deeper = contents.part(1)
@@ -47,7 +47,7 @@ def test_the_archive_holds_notebooks_as_they_are_wheels_and_an_installer(wheels,
 
 
 def test_all_parts_stand_in_one_archive(wheels, tmp_path):
-    with zipfile.ZipFile(handout.write(PARTS, tmp_path, wheels, light=False)) as archive:
+    with zipfile.ZipFile(handout.write(PARTS, tmp_path, wheels)) as archive:
         inside, told = archive.namelist(), archive.read("lmtutor-book/README.txt").decode()
     assert len([name for name in inside if name.endswith(".ipynb")]) == sum(len(own) + len(deeper) for _, own, deeper in map(contents.part, PARTS))
     assert "all of" in told
@@ -60,17 +60,11 @@ def test_libraries_of_a_graphics_card_are_noticed_before_anything_is_downloaded(
 
 def test_the_installer_refuses_another_python(wheels, tmp_path):
     (wheels / "torch-2.13.0-py3-none-any.whl").rename(wheels / "torch-2.13.0-cp399-cp399-any.whl")
-    handout.write([1], tmp_path, wheels, light=False)
+    handout.write([1], tmp_path, wheels)
     shutil.unpack_archive(tmp_path / "lmtutor-part1.zip", tmp_path)
     done = subprocess.run([sys.executable, tmp_path / "lmtutor-part1/install.py"], capture_output=True, text=True)
     assert done.returncode and "say python3.99 install.py" in done.stderr
     assert not (tmp_path / "lmtutor-part1/env").exists()
-
-
-def test_a_light_archive_says_that_the_machine_must_have_the_rest(wheels, tmp_path):
-    path = handout.write([2], tmp_path, wheels, light=True)
-    with zipfile.ZipFile(path) as archive:
-        assert path.name == "lmtutor-part2-light.zip" and "all that lmtutor depends on" in archive.read("lmtutor-part2-light/README.txt").decode()
 
 
 def test_links_between_the_notebooks_of_a_part_lead_into_the_archive_or_are_of_another_part():

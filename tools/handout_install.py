@@ -19,24 +19,22 @@ OFFLINE = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": WHEELS.as_uri(),
 
 
 def main():
-    torch = next(WHEELS.glob("torch-*.whl"), None)  # without it, what lmtutor depends on is the machine's own
-    made_for = re.search(r"-cp3(\d+)-", torch.name)[1] if torch else None
-    if made_for and sys.version_info[:2] != (3, int(made_for)):
+    made_for = re.search(r"-cp3(\d+)-", next(WHEELS.glob("torch-*.whl")).name)[1]
+    if sys.version_info[:2] != (3, int(made_for)):
         sys.exit(f"This handout is for Python 3.{made_for}, and this is Python {sys.version_info[0]}.{sys.version_info[1]}: "
                  f"say python3.{made_for} install.py (on Windows: py -3.{made_for} install.py)")
     (pip,) = WHEELS.glob("pip-*.whl")
     python = str(BIN / "python")
-    pins = ["-c", str(HERE / "constraints.txt")] if torch else []
     notebooks = [str(path) for path in (HERE / "notebooks").rglob("*.ipynb")]
     print("Installing into the folder env: this takes some minutes.", flush=True)
-    venv.create(ENV, with_pip=False, clear=True, system_site_packages=not torch)
+    venv.create(ENV, with_pip=False, clear=True)
     for command in (
-        [python, f"{pip}/pip", "install", "--quiet", *pins, "pip", "lmtutor", "jupyterlab"],
+        [python, f"{pip}/pip", "install", "--quiet", "-c", str(HERE / "constraints.txt"), "pip", "lmtutor", "jupyterlab"],
         [python, "-m", "lmtutor", "fetch"],
         [python, "-m", "jupyter", "trust", *notebooks],
     ):
         if subprocess.run(command, env=OFFLINE, stdout=subprocess.DEVNULL).returncode:
-            sys.exit("Not installed: the reason stands above. Remove the folder env before you try again.")
+            sys.exit("Not installed: the reason stands above.")
     print(f'\nReady. Begin with:\n  "{BIN / "jupyter"}" lab --notebook-dir="{HERE / "notebooks"}"')
 
 
