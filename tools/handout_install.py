@@ -16,6 +16,11 @@ ENV = HERE / "env"
 BIN = ENV / ("Scripts" if os.name == "nt" else "bin")
 OFFLINE = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": WHEELS.as_uri(), "PIP_CONSTRAINT": "",
            "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
+FETCH = """
+import subprocess, sys
+from lmtutor.data.assets import ASSETS, NOT_PASSED_ON
+sys.exit(subprocess.call([sys.executable, "-m", "lmtutor", "fetch", *(name for name in ASSETS if name not in NOT_PASSED_ON)]))
+"""
 
 
 def main():
@@ -30,7 +35,7 @@ def main():
     venv.create(ENV, with_pip=False, clear=True)
     for command in (
         [python, f"{pip}/pip", "install", "--quiet", "-c", str(HERE / "constraints.txt"), "pip", "lmtutor", "jupyterlab"],
-        [python, "-m", "lmtutor", "fetch"],
+        [python, "-c", FETCH],
         [python, "-m", "jupyter", "trust", *notebooks],
     ):
         if subprocess.run(command, env=OFFLINE, stdout=subprocess.DEVNULL).returncode:
