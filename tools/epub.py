@@ -5,7 +5,7 @@
     python tools/epub.py --toc FILE --out FOLDER    of other pages, elsewhere
 
 The builder writes what pages on the web forgive and readers of books do not: tags left open, scripts, links to .html, entries in the order
-of reading that name no file. Without scripting there is no live model: the picture that stands for it shows.
+of reading that name no file. Code that the book folds away stays away. Without scripting there is no live model: the picture that stands for it shows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def configuration(version: str) -> dict:
     config["sphinx"]["config"] |= {
         "project": config["title"], "version": version, "release": version, "epub_title": config["title"], "epub_author": config["author"],
         "epub_basename": "lmtutor", "epub_identifier": f"lmtutor-{version}", "epub_uid": f"lmtutor-{version}", "epub_scheme": "ID", "epub_tocscope": "includehidden",
-        "epub_tocdepth": 2, "epub_show_urls": "no", "epub_use_index": False, "epub_description": "Pre-training, fine-tuning and in-context "
+        "epub_tocdepth": 2, "epub_show_urls": "no", "epub_use_index": False, "pygments_style": "friendly", "epub_description": "Pre-training, fine-tuning and in-context "
         "learning: each run, measured and compared.", "suppress_warnings": ["epub.unknown_project_files"],
     }
     return config
@@ -44,7 +44,7 @@ def mend(text: str, page: str, files: set[str]) -> str:
     soup = BeautifulSoup(text, "html.parser")
     for one in soup.find_all(string=lambda node: isinstance(node, Doctype) or "xml version=" in node[:20]):
         one.extract()
-    for one in soup.select("script, button, svg metadata"):
+    for one in soup.select("script, button, svg metadata, details.hide.above-input"):  # folded code, too: readers of books fold nothing
         one.decompose()
     for one in soup.find_all("noscript"):
         one.unwrap()

@@ -109,7 +109,7 @@ def write_index(app, failure):
 
 def write_llms(app, failure):
     """llms.txt (llmstxt.org): every page in reading order with its first paragraph, for a program that looks for the page to read."""
-    if failure or app.builder.format != "html":
+    if failure or app.builder.name != "html":
         return
 
     def walk(name, depth):
