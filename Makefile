@@ -38,7 +38,7 @@ test: .venv/ready    ## check everything: package, notebooks re-run and compared
 
 turns: .venv/ready    ## all of which `make test` takes a piece a day: each notebook alone, each Python, pins, the whole EPUB (an hour)
 	.venv/bin/lmtutor fetch
-	LMTUTOR_ALL=1 $(OFFLINE) .venv/bin/python -m pytest -m long tests/test_lone.py tests/test_constraints.py tests/test_colab.py tests/test_epub.py
+	LMTUTOR_ALL=1 $(OFFLINE) .venv/bin/python -m pytest -m long tests/test_lone.py tests/test_constraints.py tests/test_colab.py tests/test_epub.py tests/test_slides.py
 
 lab: .venv/ready    ## open the notebooks in JupyterLab, which trusts them
 	@.venv/bin/jupyter trust notebooks/*.ipynb notebooks/deeper/*.ipynb notebooks/solutions/*.ipynb >/dev/null

@@ -40,9 +40,15 @@ def build(out, config):
 
 
 def in_turn(checks):
-    """Today's one of several long checks, by the day of the year; all of them where LMTUTOR_ALL is set, as `make all` does."""
+    """Today's one of several long checks, by the day of the year; all of them where LMTUTOR_ALL is set, as `make turns` does."""
     checks = list(checks)
     return checks if os.environ.get("LMTUTOR_ALL") else [checks[datetime.date.today().timetuple().tm_yday % len(checks)]]
+
+
+def other_python(version):
+    """Another Python of this machine, "3.13"; None where there is none, or one that only says that it is not set up."""
+    found = shutil.which(f"python{version}")
+    return found if found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0 else None
 
 
 @pytest.fixture(scope="session")

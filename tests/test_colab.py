@@ -3,12 +3,12 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import colab
 import pytest
+from conftest import other_python
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_packaging import PROJECT, wheel  # noqa: F401
@@ -18,9 +18,7 @@ STAY = ("torch", "numpy", "transformers")
 
 def would_install(wheel, packages, folder):  # noqa: F811
     """What pip would install for a wheel beside these packages: {name: version}."""
-    python = shutil.which(f"python{colab.frozen()[1]['python']}")
-    works = python and subprocess.run([python, "-c", "import venv"], capture_output=True).returncode == 0
-    inside = colab.pretend(folder / "colab", packages, python if works else sys.executable)
+    inside = colab.pretend(folder / "colab", packages, other_python(colab.frozen()[1]["python"]) or sys.executable)
     report = folder / "report.json"
     command = [sys.executable, "-m", "pip", "--python", inside, "install", "--dry-run", "--quiet", "--retries", "0", "--report", report, wheel]
     done = subprocess.run(command, capture_output=True, text=True)

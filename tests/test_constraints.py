@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import warnings
 
 import constraints
 import pytest
-from conftest import ROOT, in_turn
+from conftest import ROOT, in_turn, other_python
 from packaging.requirements import Requirement
 from packaging.version import Version
 from test_packaging import PROJECT
@@ -73,8 +72,9 @@ def what_is_newer_is_told(tmp_path):
 def every_pin_has_a_wheel_for(python):
     """pip takes a requirement's markers from the Python that runs it, so packages that only `python` needs are not seen."""
     def check(tmp_path):
-        if own := shutil.which(f"python{python}"):  # the same Python reads all that is written, without a warning
-            subprocess.run([own, "-W", "error", "-m", "compileall", "-qq", "-o", "0", ROOT / "lmtutor"], check=True, env={**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)})
+        if own := other_python(python):  # it reads all of the package without a warning
+            command = [own, "-W", "error", "-m", "compileall", "-q", ROOT / "lmtutor"]
+            subprocess.run(command, check=True, env={**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")})
         wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"], *PROJECT["optional-dependencies"]["book"]]
         chosen = dry_run(tmp_path, "--python-version", python, "--only-binary", ":all:", "--target", tmp_path, "-c", constraints.FILE, *wanted)
         assert chosen.items() <= PINS.items()

@@ -1,4 +1,4 @@
-"""A notebook copied alone into an empty folder runs with nothing but the wheel: of those that take half a minute one a day, all by `make turns`."""
+"""A notebook copied alone into an empty folder runs with nothing but the wheel: of those that take at most 20 seconds one a day, all by `make turns`."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ import run
 from conftest import in_turn
 from test_packaging import wheel  # noqa: F401
 
-LONG = 30  # seconds, by what is stored in a notebook
+LONG = 20  # seconds, by what is stored in a notebook
 NOTEBOOKS = [path for path in run.find([]) if path.parent.name != "solutions"]
 
 

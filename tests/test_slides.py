@@ -7,7 +7,7 @@ import contents
 import pytest
 import slides
 from bs4 import BeautifulSoup
-from conftest import needs_browser
+from conftest import in_turn, needs_browser
 
 PARTS = contents.PARTS
 
@@ -60,7 +60,7 @@ def test_a_deck_is_one_file_that_leads_nowhere(decks, part):
 class TestInABrowser:
     pytestmark = needs_browser
 
-    @pytest.mark.parametrize("part", PARTS)
+    @pytest.mark.parametrize("part", in_turn(PARTS))
     def test_nothing_runs_over_a_slide_s_edge_and_notes_open(self, decks, part, visit):
         page = visit(decks / f"part{part}.html", viewport={"width": 1280, "height": 720})
         page.wait_for_function("window.Reveal && Reveal.isReady()")
