@@ -26,6 +26,17 @@ def test_places_and_links_are_renamed_and_links_out_of_the_selection_become_word
     assert "<a >gone</a>" in made and (tmp_path / "_images/z.svg").as_uri() in made and "script" not in made and "<p>picture</p>" in made
 
 
+def test_a_quiz_stands_open_and_what_was_registered_does_not(tmp_path):
+    quiz = '<div class="lm-card lm-quiz"><div>Quiz</div><details><summary>2</summary><div><details><p>Answer</p></details></div></details></div>'
+    made = pdf.article(f'<article class="bd-article">{quiz}<details><p>registered</p></details></article>', "x", {"x"}, tmp_path)
+    assert made.count("<details open>") == 2 and made.count("<details>") == 1
+
+
+def test_headings_are_read_as_words():
+    page = '<h1>Set-<br>up &amp; more<a class="headerlink" href="#x">#</a></h1><p>x</p><h2 id="a">Two\n <em>words</em></h2>'
+    assert pdf.headings(page) == ["Set-up & more", "Two words"]
+
+
 def test_of_the_built_book_every_place_is_named_once_and_all_that_is_asked_for_is_there(site):
     page = pdf.assemble(pdf.chosen(deeper=True, only=[]), site)
     places = re.findall(r'\bid="([^"]+)"', page)

@@ -28,6 +28,7 @@ TITLE = "Three ways to teach a language model"
 STYLE = Path(__file__).with_name("pdf.css")
 SHEETS = ("styles/theme.css", "styles/pydata-sphinx-theme.css", "pygments.css", "styles/sphinx-book-theme.css", "sphinx-design.min.css", "custom.css")
 MATHS = '<script>MathJax = {{options: {{processHtmlClass: "tex2jax_process|mathjax_process|math|output_area"}}}}</script><script src="{}"></script>'
+QUIZ = re.compile(r'<div class="lm-card lm-quiz">.*?</div></details></div>', re.S)  # on paper its questions and answers stand open
 PAGE = """<!DOCTYPE html>
 <html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8"><title>{title}</title>
 {sheets}
@@ -53,6 +54,7 @@ def article(text: str, page: str, listed: set[str], site: Path) -> str:
     here = slug(page)
     body = re.sub(r"<script\b.*?</script>", "", body, flags=re.S)
     body = re.sub(r"</?noscript>", "", body)
+    body = QUIZ.sub(lambda found: found[0].replace("<details>", "<details open>"), body)
     body = re.sub(r'\bid="([^"]+)"', rf'id="{here}--\1"', body)
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{here}--\1)", body)
 
