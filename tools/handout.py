@@ -40,9 +40,8 @@ What goes deeper stands in notebooks/deeper. Nothing here asks the network for a
 reviews, which their makers do not let others pass on: who has a connection gets it by `env/bin/lmtutor fetch reviews` (on Windows:
 env\\Scripts\\lmtutor); without it the few cells that read it stop and say so.
 
-All is in this folder, but for the
-models and texts, which go into lmtutor's folder of downloads (half a GB; LMTUTOR_CACHE names another): remove both, and nothing
-is left.
+All is in this folder, but for the models and texts, which go into lmtutor's folder of downloads (half a GB; LMTUTOR_CACHE names
+another): remove both, and nothing is left.
 """
 GPU = """\
 Here pip takes the torch for graphics cards, several GB that a class without them does not need, and the handout was not made.
