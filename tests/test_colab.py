@@ -58,5 +58,5 @@ def test_a_package_that_is_too_old_would_be_seen_to_move(index, wheel, tmp_path)
 
 
 def test_the_list_is_made_from_what_pip_freeze_prints():
-    line = "torch @ https://download.pytorch.org/whl/cpu/torch-2.11.0%2Bcpu-cp313-cp313-manylinux_2_28_x86_64.whl"
+    line = "torch @ https://host/whl/cpu/torch-2.11.0%2Bcpu-cp313-cp313-manylinux_2_28_x86_64.whl"
     assert colab.reduced(f"# note\nnumpy==2.1.3\n{line}\nx @ git+https://host/x@b134e99\n") == ["numpy==2.1.3", "torch==2.11.0"]
