@@ -1,5 +1,6 @@
 """A notebook copied alone into an empty folder runs with nothing but the wheel: of those that take at most 20 seconds one a day, all by `make turns`."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,13 +14,8 @@ from test_packaging import wheel  # noqa: F401
 
 LONG = 20  # seconds, by what is stored in a notebook
 NOTEBOOKS = [path for path in run.find([]) if path.parent.name != "solutions"]
-
-
-def seconds(path):
-    return nbformat.read(path, as_version=4).metadata["lmtutor"]["seconds"]
-
-
-TODAY = in_turn(NOTEBOOKS if os.environ.get("LMTUTOR_ALL") else [path for path in NOTEBOOKS if seconds(path) <= LONG])
+SHORT = [path for path in NOTEBOOKS if json.loads(path.read_text(encoding="utf-8"))["metadata"]["lmtutor"]["seconds"] <= LONG]
+TODAY = in_turn(NOTEBOOKS if "LMTUTOR_ALL" in os.environ else SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -47,4 +43,4 @@ def test_a_notebook_runs_alone(path, installed, tmp_path, monkeypatch):
 
 
 def test_most_notebooks_have_their_turn_within_a_year():
-    assert 60 < len([path for path in NOTEBOOKS if seconds(path) <= LONG]) < 365
+    assert 60 < len(SHORT) < 365
