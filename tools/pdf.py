@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import html
+import logging
 import os
 import re
 import shutil
@@ -95,6 +96,7 @@ def name_bookmarks(pdf: Path, page: str) -> None:
     from pypdf import PdfWriter
     from pypdf.generic import NameObject, TextStringObject
 
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it counts the browser's objects in another way, and says so
     book = PdfWriter(clone_from=pdf)
 
     def walk(entry):

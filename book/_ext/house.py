@@ -121,7 +121,7 @@ def write_llms(app, failure):
     for name, depth in walk(app.config.root_doc, -1):
         text = (app.outdir / f"{name}.html").read_text(encoding="utf-8")
         first = re.search(r"<h1>.*?<p\b[^>]*>(.*?)</p>", text[text.index('<article class="bd-article"') :], re.S)
-        said = " ".join(unescape(re.sub(r"<[^>]+>", "", first[1])).split()) if first else ""
+        said = " ".join(unescape(re.sub(r"<[^>]+>", "", first[1])).split()) if first and "<dl" not in first[0] else ""
         if depth < 0:
             lines += [f"# {app.env.titles[name].astext()}", "", f"> {said}", "", "## Pages", ""]
         lines.append(f"{'  ' * max(depth, 0)}- [{app.env.titles[name].astext()}]({app.config.html_baseurl}{name}.html): {said}")
