@@ -15,6 +15,9 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::bs4.XMLParsedAsHTMLWarning")
+
+
 def test_a_page_becomes_well_formed_without_scripts_and_its_links_lead_somewhere():
     text = ('<!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml"><head></head><body id=""><p><ul><li>x</li></ul></p><style>b {}</style><p>a&nbsp;b<br><img src="../_images/x.svg" alt="x">'
             '<a href="07.html#here">seven</a> <a href="gone.html">gone</a> <a href="https://host/y.html">out</a></p><script>x</script>'

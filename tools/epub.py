@@ -14,15 +14,17 @@ import argparse
 import re
 import subprocess
 import sys
+import warnings
 import zipfile
 from os.path import normpath
 from pathlib import Path
 from xml.etree import ElementTree
 
 import yaml
-from bs4 import BeautifulSoup, Doctype
+from bs4 import BeautifulSoup, Doctype, XMLParsedAsHTMLWarning
 from contents import ROOT
 
+warnings.filterwarnings("ignore", category=XMLParsedAsHTMLWarning)  # on purpose: as XML the pages can't be read before they are mended
 DOCTYPE = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html>\n'
 
 
