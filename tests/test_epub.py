@@ -14,7 +14,6 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::bs4.XMLParsedAsHTMLWarning")
 
 
