@@ -5,12 +5,27 @@ N ?=
 BUILD = jupyter-book build . --toc book/_toc.yml -W -n --keep-going
 OFFLINE = LMTUTOR_QUIET=1 HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_EVALUATE_OFFLINE=1
 
-.PHONY: help book check test lab notebooks bench clean
+.PHONY: help book epub pdf slides handout constraints check test turns lab notebooks bench clean
 help:        ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 book: .venv-book/ready    ## build the book, strictly (3 minutes the first time, then seconds; no torch needed)
 	@PYTHONPATH=. .venv-book/bin/$(BUILD) -q && echo "The book is built: open $(CURDIR)/_build/html/index.html"
+
+epub: .venv-book/ready    ## the book as an EPUB, _build/lmtutor.epub
+	@PYTHONPATH=. .venv-book/bin/python tools/epub.py
+
+pdf: book    ## the book's chapters as a PDF, _build/lmtutor.pdf (needs Chromium)
+	@.venv-book/bin/python tools/pdf.py
+
+slides: .venv-book/ready    ## slides of each part for a browser, offline, into _build/slides (N=2 for one)
+	@.venv-book/bin/python tools/slides.py $(N)
+
+handout: .venv/ready    ## notebooks and all that they need in one zip file that installs offline, into _build/handout (N=1 for one part)
+	@.venv/bin/python tools/handout.py $(N)
+
+constraints: .venv/ready    ## say which pins would move to newer versions (writes nothing; tools/constraints.py --write does)
+	@.venv/bin/python tools/constraints.py || true
 
 # With an empty cache and no index: what needs the real model and is not marked so fails here.
 check: .venv/ready    ## check what can be checked in a few minutes: package, stored notebooks, book; fetches nothing
@@ -20,6 +35,10 @@ test: .venv/ready    ## check everything: package, notebooks re-run and compared
 	.venv/bin/lmtutor fetch
 	$(OFFLINE) .venv/bin/python -m pytest tests
 	$(OFFLINE) .venv/bin/python notebooks/compare.py
+
+turns: .venv/ready    ## all of which `make test` takes a piece a day: each notebook alone, each Python, pins, the whole EPUB (an hour)
+	.venv/bin/lmtutor fetch
+	LMTUTOR_ALL=1 $(OFFLINE) .venv/bin/python -m pytest -m long tests/test_lone.py tests/test_constraints.py tests/test_colab.py tests/test_epub.py tests/test_slides.py
 
 lab: .venv/ready    ## open the notebooks in JupyterLab, which trusts them
 	@.venv/bin/jupyter trust notebooks/*.ipynb notebooks/deeper/*.ipynb notebooks/solutions/*.ipynb >/dev/null

@@ -1,5 +1,6 @@
 """What several tests share: where things are, the built book, a browser, toy tasks, and toy models that have never learned anything."""
 
+import datetime
 import importlib.util
 import os
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "notebooks"))  # for `import run`
+sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "tools")]  # for `import run`, `import slides`
 
 BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
 CHROMIUM = os.environ.get("LMTUTOR_CHROMIUM") or shutil.which("chromium")
@@ -36,6 +37,26 @@ def build(out, config):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return out / "_build/html"
+
+
+def in_turn(checks):
+    """Today's one of several long checks, by the day of the year; all of them where LMTUTOR_ALL is set, as `make turns` does."""
+    checks = list(checks)
+    return checks if os.environ.get("LMTUTOR_ALL") else [checks[datetime.date.today().timetuple().tm_yday % len(checks)]]
+
+
+def other_python(version):
+    """Another Python of this machine, "3.13"; None where there is none, or one that only says that it is not set up."""
+    found = shutil.which(f"python{version}")
+    return found if found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0 else None
+
+
+@pytest.fixture(scope="session")
+def index():
+    """For tests that ask a package index what it has: skips them where none can be reached."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--retries", "0", "--no-cache-dir", "evaluate"]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no package index can be reached")
 
 
 @pytest.fixture(scope="session")

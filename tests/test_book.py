@@ -189,6 +189,16 @@ def test_the_live_model_is_small_and_loaded_by_pages_that_show_it(pages, site):
     assert pages["book/talk.html"].select(".tinylive[data-stage=full]")
 
 
+def test_the_list_for_programs_names_every_page_once_and_what_it_answers(pages, site):
+    text = (site / "llms.txt").read_text(encoding="utf-8")
+    lines = re.findall(r"^ *- \[(.+?)\]\((.+?)\): (.*)$", text, re.M)
+    assert text.startswith("# Three ways") and [address for _, address, _ in lines][0] == "book/intro.html"
+    toc = re.findall(r"(?:root|file): (\S+)", (ROOT / "book/_toc.yml").read_text())
+    assert [address for _, address, _ in lines] == [f"{name}.html" for name in toc]
+    assert sum(not said for *_, said in lines) <= 3, [line for line in lines if not line[2]]  # the glossary has no first paragraph
+    assert not re.search(r"<[a-z/]|&[a-z]+;", text) and len(text) < 60_000
+
+
 def test_one_search_box_and_it_works_from_a_file(pages, site):
     for name, soup in pages.items():
         if name != "index.html":

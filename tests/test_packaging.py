@@ -84,3 +84,12 @@ def test_constraints_meet_the_requirements_and_name_exact_versions():
 def test_conda_environment_installs_the_same():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert environment["dependencies"][-1] == {"pip": ["-c constraints.txt", "-e .[book,test]"]}
+
+
+def test_workflows_can_be_read_and_call_what_is_there():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
+            for line in (step["run"] for step in job["steps"] if "run" in step):
+                called = re.fullmatch(r"make (.+)", line.strip())
+                assert not called or set(called[1].split()) <= targets, f"{path.name}, {name}: {line}"

@@ -38,7 +38,7 @@ def picture(note):
 def sliders(note):
     note(str(TABLE))
     table = json.dumps(json.loads(TABLE.read_text(encoding="utf-8")), separators=(",", ":")).replace("<", "\\u003c")
-    without = "<noscript><p>With scripting on, sliders stand here. Without it, the table above is the answer.</p></noscript>"
+    without = "<noscript><p>In a browser with scripting sliders stand here. Otherwise the table above is the answer.</p></noscript>"
     return f'{PLACE}{without}<script type="application/json">{table}</script></div>'
 
 

@@ -7,6 +7,7 @@ the page addresses for search engines and the first cell of the notebooks follow
 
 import json
 import re
+from html import unescape
 from importlib.metadata import files
 from shutil import copy2, rmtree
 
@@ -122,6 +123,27 @@ def write_index(app, failure):
         )
 
 
+def write_llms(app, failure):
+    """llms.txt (llmstxt.org): every page in reading order with its first paragraph, for a program that looks for the page to read."""
+    if failure or app.builder.name != "html":
+        return
+
+    def walk(name, depth):
+        yield name, depth
+        for below in app.env.toctree_includes.get(name, ()):
+            yield from walk(below, depth + 1)
+
+    lines = []
+    for name, depth in walk(app.config.root_doc, -1):
+        text = (app.outdir / f"{name}.html").read_text(encoding="utf-8")
+        first = re.search(r"<h1>.*?<p\b[^>]*>(.*?)</p>", text[text.index('<article class="bd-article"') :], re.S)
+        said = " ".join(unescape(re.sub(r"<[^>]+>", "", first[1])).split()) if first and "<dl" not in first[0] else ""
+        if depth < 0:
+            lines += [f"# {app.env.titles[name].astext()}", "", f"> {said}", "", "## Pages", ""]
+        lines.append(f"{'  ' * max(depth, 0)}- [{app.env.titles[name].astext()}]({app.config.html_baseurl}{name}.html): {said}")
+    (app.outdir / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def setup(app):
     app.add_js_file(None, body=FROM_FILE, priority=900)
     app.connect("config-inited", set_address, priority=100)
@@ -131,4 +153,5 @@ def setup(app):
     app.connect("build-finished", thin_downloads)
     app.connect("build-finished", thin_pictures)
     app.connect("build-finished", write_index)
+    app.connect("build-finished", write_llms)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -86,10 +86,10 @@ def place(app, pagename, templatename, context, doctree):
         return
     folder = context["pathto"]("_static/live/", resource=True)
     picture = (Path(app.outdir) / "_static/live/fallback.html").read_text(encoding="utf-8").replace('src="', f'src="{folder}')
-    said = "<p>With scripting on, the model runs here. Without it, a picture of what it learned, and when:</p>" + picture
-    heads = "<p>With scripting on, the model runs here, and each of its heads can be switched off. Without it, look at the next figure.</p>"
-    examples = ("<p>With scripting on, the model runs here: choose how many examples it is shown, swap the labels, switch a head off. "
-                "Without it, the text below says what happens.</p>")
+    said = "<p>In a browser with scripting the model runs here. This is a picture of what it learned, and when:</p>" + picture
+    heads = "<p>In a browser with scripting the model runs here, and each of its heads can be switched off. Otherwise look at the next figure.</p>"
+    examples = ("<p>In a browser with scripting the model runs here: choose how many examples it is shown, swap the labels, switch a head off. "
+                "The text below says what happens.</p>")
     shown = {"attention": heads, "demonstrations": examples}
 
     def still(found):
