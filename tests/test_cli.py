@@ -219,6 +219,16 @@ def test_fetch_hands_a_folder_over(run, tmp_path, monkeypatch):
     assert done == [("to", "bbc", tmp_path), ("to", "smollm2", tmp_path), ("from", "smollm2", tmp_path), ("converted", False)]
 
 
+def test_fetch_hands_nothing_over_that_may_not_be_passed_on(run, tmp_path, monkeypatch):
+    """`reviews` travels only where somebody names it."""
+    copied = []
+    monkeypatch.setattr(assets, "copy_to", lambda asset, folder: copied.append(asset.name) or "there")
+    code, _, err = run("fetch", "--to", tmp_path)
+    assert code == 0 and copied == ["smollm2", "minilm", "bbc", "dialogues"]
+    assert err == "reviews is left out: its terms do not let it be passed on; `lmtutor fetch reviews` gets it on each machine\n"
+    assert run("fetch", "reviews", "--to", tmp_path)[2] == "" and copied[-1] == "reviews"
+
+
 @pytest.mark.parametrize("options", [["--to", "a", "--from", "a"], ["--from", "a", "--force"], ["--check", "--to", "a"]])
 def test_fetch_does_one_thing_at_a_time(run, options):
     code, out, err = run("fetch", *options)

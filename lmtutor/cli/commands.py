@@ -106,7 +106,7 @@ def fetch(
         bool, typer.Option("--check", help="Only look; end with 1 if something is missing or damaged.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Make damaged copies in the cache anew.")] = False,
-    to: Annotated[Path | None, typer.Option("--to", metavar="FOLDER", help="Copy them into this folder too, to be handed around.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FOLDER", help="Copy them into this folder, to be handed around; without names only what may be.")] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FOLDER", help="Take them out of a folder made by --to; asks no network.")
     ] = None,
@@ -119,7 +119,7 @@ def fetch(
     from lmtutor.data import assets
     from lmtutor.models.llm import BUILT_IN, check_converted, convert
 
-    wanted = names or list(assets.ASSETS)
+    wanted = names or [name for name in assets.ASSETS if not (to or from_) or name not in assets.NOT_PASSED_ON]
     if unknown := [name for name in wanted if name not in assets.ASSETS]:
         raise ConfigError(f"no asset is called {unknown[0]!r}; there are {', '.join(assets.ASSETS)}")
     if sum(map(bool, (check, force, to, from_))) > 1:
@@ -145,6 +145,8 @@ def fetch(
             print(f"{name:20} {place}")
             if name == BUILT_IN and not to:
                 print(f"{name + ', converted':20} {convert(force=force)}")
+    for name in set(assets.ASSETS) - set(wanted) if to and not names else ():
+        print(f"{name} is left out: its terms do not let it be passed on; `lmtutor fetch {name}` gets it on each machine", file=sys.stderr)
 
 
 @app.command(
