@@ -1,0 +1,263 @@
+"""Tables of the instructor's guide, made from what the repository holds: minutes from stored runs and from the exercises.
+
+    <!-- made: lesson NAME -->     a run-of-show out of book/lessons.toml, with the clock; the build fails if it doesn't fit its time
+    <!-- made: term -->            the weeks of a term out of the same file
+    <!-- made: takes -->           for each chapter what its run, its solutions and its exercises take
+    <!-- made: crowd 30 -->        what so many machines, or one server, need for the hungriest chapter
+    <!-- made: slips -->           for each chapter where its picture breaks, and what to say at each exercise
+    <!-- made: answers -->         the stored solutions of the open exercises
+    <!-- made: house -->           the rooms of the package as a drawing: a room imports only from rows below it
+
+Only talking, in book/lessons.toml, is an estimate.
+"""
+
+import ast
+import json
+import math
+import re
+import tomllib
+from html import escape
+
+from sphinx.errors import ExtensionError
+
+BREAKS = re.compile(r"(?:Where (?:the picture|it) breaks|Here the comparison breaks|The picture breaks)[^:.,]*[:.,].*", re.S)
+SIGNS, LITERAL = re.compile(r"([$<\[\]])"), r"\\\1"
+BOUND = re.compile(r"<!--.*?-->")
+LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+HEADING = re.compile(r"^#+ [^\n]*\n*|^\*\*\d\.\*\* ", re.M)  # of an exercise in a notebook of solutions
+LEAST = 0.9  # of its time that a lesson has to fill
+AHEAD = 40   # seconds: what takes longer is run before the lesson
+
+
+def table(head, rows):
+    """A Markdown table; a column whose heading ends in `:` is aligned right."""
+    lines = [[cell.rstrip(":") for cell in head], ["--:" if cell.endswith(":") else "---" for cell in head], *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def notebook(root, number, folder=""):
+    """Path and content of a chapter's notebook, or of its solutions."""
+    (path,) = (root / "notebooks" / folder).glob(f"{number}_*.ipynb")
+    return path, json.loads(path.read_text(encoding="utf-8"))
+
+
+def numbers(root):
+    return sorted(path.name[:2] for path in root.glob("notebooks/[0-9][0-9]_*.ipynb"))
+
+
+def title(book):
+    return source(book["cells"][0]).splitlines()[0].lstrip("# ")
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def linked(root, number):
+    """`[07](../notebooks/07_....ipynb)`."""
+    return f"[{number}](../notebooks/{notebook(root, number)[0].name})"
+
+
+def exercises(path):
+    """What a chapter's exercises.py says of each exercise, read and not run: dictionaries with minutes, question, hint, why, slips."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    (listed,) = [node.value.elts for node in tree.body
+                 if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "EXERCISES"]
+    made = []
+    for call in listed:
+        minutes, question, checker, hint, why = call.args
+        checker = checker.args[0] if isinstance(checker, ast.Call) and checker.args else checker
+        known = slips_of(functions[checker.id]) if isinstance(checker, ast.Name) and checker.id in functions else []
+        made.append({"minutes": minutes.value, "question": ast.literal_eval(question), "hint": ast.literal_eval(hint),
+                     "why": ast.literal_eval(why), "slips": known})
+    return made
+
+
+def slips_of(function):
+    """What a checker says to mistakes that it knows: the texts that it returns, or holds beside a wrong result in a list."""
+    said = []
+    for node in ast.walk(function):
+        found = [node.value] if isinstance(node, ast.Return) else [pair.elts[1] for pair in node.elts if isinstance(pair, ast.Tuple) and
+                                                                   len(pair.elts) == 2] if isinstance(node, ast.List) else []
+        said += [(text.lineno, text.value) for text in found if isinstance(text, ast.Constant) and isinstance(text.value, str)]
+    return list(dict.fromkeys(text for _, text in sorted(said) if not text.startswith("give ")))
+
+
+def exercises_of(root, number):
+    return exercises(root / "lmtutor/chapters" / notebook(root, number)[0].stem[3:] / "exercises.py")
+
+
+def is_open(root, number, place):
+    """Whether the chapter calls its exercise *open*."""
+    prose = "\n".join(source(cell) for cell in notebook(root, number)[1]["cells"] if cell["cell_type"] == "markdown")
+    return bool(re.search(rf"\b{number}\.{place}\b[^\n]*\(\d+ minutes?, open\)", prose))
+
+
+def sources(root):
+    """All files that these tables are made from."""
+    return [root / "book/lessons.toml", *sorted(root.glob("notebooks/[0-9]*.ipynb")), *sorted(root.glob("notebooks/solutions/*.ipynb")),
+            *sorted(root.glob("lmtutor/chapters/*/exercises.py"))]
+
+
+def plans(root):
+    return tomllib.loads((root / "book/lessons.toml").read_text(encoding="utf-8"))
+
+
+def wait(seconds):
+    """Seconds of a run in words, rounded up as the chapters' own are."""
+    return f"{math.ceil(seconds / 10) * 10} s" if seconds <= 50 else f"{math.ceil(seconds / 60)} min"
+
+
+def steps(root, plan):
+    """The rows of a lesson with their minutes: (minutes, step), the exercises' own minutes included."""
+    for step in plan["steps"]:
+        asked = []
+        for name in step.get("exercises", []):
+            number, place = name.split(".")
+            known = exercises_of(root, number)
+            if not 1 <= int(place) <= len(known):
+                raise ExtensionError(f"lessons.toml: there is no exercise {name}")
+            asked.append((name, known[int(place) - 1]["minutes"]))
+        yield step.get("talk", 0) + sum(minutes for _, minutes in asked), step | {"asked": asked}
+
+
+def lesson(root, listed, name):
+    yield from sources(root)
+    plan, at, rows = plans(root)["lesson"][name], 0, []
+    for minutes, step in steps(root, plan):
+        run = notebook(root, step["chapter"])[1]["metadata"]["lmtutor"]["seconds"] if "chapter" in step else None
+        does = step["what"] + "".join(f" Exercise {asked} ({minutes} min)." for asked, minutes in step["asked"])
+        rows.append([f"{at // 60}:{at % 60:02}", minutes, linked(root, step["chapter"]) if run else "", does, wait(run) if run else ""])
+        at += minutes
+    if not LEAST * plan["minutes"] <= at <= plan["minutes"]:
+        raise ExtensionError(f"lessons.toml: {name} adds up to {at} minutes, it has {plan['minutes']}")
+    yield table(["at", "minutes:", "chapter", "what", "its run:"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes.\n"
+
+
+def term(root, listed):
+    yield from sources(root)
+    rows = []
+    for i, week in enumerate(plans(root)["term"]["weeks"], 1):
+        in_class, home = [], []
+        for number in week["chapters"]:
+            for place, one in enumerate(exercises_of(root, number), 1):
+                (home if is_open(root, number, place) or one["minutes"] >= 10 else in_class).append((f"{number}.{place}", one["minutes"]))
+        told = ["; ".join([", ".join(name for name, _ in some), f"{sum(m for _, m in some)} min"]) if some else "" for some in (in_class, home)]
+        rows.append([i, ", ".join(linked(root, number) for number in week["chapters"]), week["what"], *told])
+    yield table(["week:", "chapters", "in class", "exercises in class", "at home"], rows)
+
+
+def takes(root, listed):
+    yield from sources(root)
+    rows = []
+    for number in numbers(root):
+        path, book = notebook(root, number)
+        run, solved = (found["metadata"]["lmtutor"] for found in (book, notebook(root, number, "solutions")[1]))
+        minutes = [f"{one['minutes']}{'*' * is_open(root, number, place)}" for place, one in enumerate(exercises_of(root, number), 1)]
+        rows.append([f"[{number}](../notebooks/{path.name})", title(book).partition(":")[0], wait(run["seconds"]) + " †" * (run["seconds"] > AHEAD),
+                     f"{math.ceil(run['peak_mb'] / 100) / 10:.1f}", " + ".join(minutes), wait(solved["seconds"])])
+    yield table(["", "chapter", "run:", "GB:", "exercises, minutes", "solutions' run:"], rows)
+
+
+def crowd(root, listed, learners):
+    yield from sources(root)
+    runs = {number: notebook(root, number)[1]["metadata"]["lmtutor"] for number in numbers(root)}
+    hungry, slow = (max(runs, key=lambda number: runs[number][key]) for key in ("peak_mb", "seconds"))
+    each = runs[hungry]["peak_mb"] / 1000
+    yield (f"The hungriest chapter is {linked(root, hungry)}: {each:.1f} GB. {learners} learners who run it at once on one server need "
+           f"{math.ceil(int(learners) * each)} GB, in pairs {math.ceil(math.ceil(int(learners) / 2) * each)} GB. The slowest is {linked(root, slow)}: "
+           f"{wait(runs[slow]['seconds'])} on two cores of its own, longer where cores are shared.\n")
+
+
+def plain(text):
+    """Prose of a notebook for another page: without the marks of bound numbers and without links, which lead elsewhere from there."""
+    return LINK.sub(r"\1", BOUND.sub("", text)).strip()
+
+
+def breaks(book):
+    """The sentences in which a chapter says where its picture breaks."""
+    for cell in book["cells"]:
+        if cell["cell_type"] == "markdown" and (found := BREAKS.search(source(cell))):
+            return plain(found[0].split("\n\n")[0]).replace("\n", " ")
+    return ""
+
+
+def dropdown(heading, body):
+    return f":::::{{dropdown}} {heading}\n{body}\n:::::\n"
+
+
+def slips(root, listed):
+    yield from sources(root)
+    text = []
+    for number in numbers(root):
+        path, book = notebook(root, number)
+        body = [f"**The picture.** {breaks(book)}\n"] if breaks(book) else []
+        for place, one in enumerate(exercises_of(root, number), 1):
+            said = [("Stuck", one["hint"]), *(("A slip", slip) for slip in one["slips"]), ("Afterwards", one["why"])]
+            body.append(f"**{number}.{place} {one['question']}** ({one['minutes']} min)\n\n"
+                        + "".join(f"- {when}: {SIGNS.sub(LITERAL, text)}\n" for when, text in said))
+        text.append(dropdown(f"{number} {title(book)}", "\n".join(body)))
+    yield "\n".join(text)
+
+
+def solution(root, number, place):
+    """(is it code, text) of the cells that solve an exercise, from its heading to its check; of the last one all that follows."""
+    cells = notebook(root, number, "solutions")[1]["cells"]
+    ends = {int(found[1]): i for i, cell in enumerate(cells) if (found := re.search(r"\bcheck\((\d),", source(cell)))}
+    last = len(cells) - 1 if place == max(ends) else ends[place]
+    parts = [(cell["cell_type"] == "code", source(cell)) for cell in cells[ends.get(place - 1, 1) + 1:last + 1]]
+    for i, (code, text) in enumerate(parts):
+        if not code and (found := HEADING.search(text)):  # what stands before belongs to the exercise before
+            return [(False, text[found.end():]), *parts[i + 1:]]
+    return parts
+
+
+def answers(root, listed):
+    yield from sources(root)
+    text = []
+    for number in numbers(root):
+        body = []
+        for place, one in enumerate(exercises_of(root, number), 1):
+            if is_open(root, number, place):
+                body.append(f"**{number}.{place} {one['question']}**\n")
+                body += [f"```python\n{part}\n```\n" if code else plain(part) + "\n" for code, part in solution(root, number, place)]
+        if body:
+            text.append(dropdown(f"{number} {title(notebook(root, number)[1])}", "\n".join(body)))
+    yield "\n".join(text)
+
+
+def rows_of_rooms(root):
+    """The rows of the house from the ground up, as tests/test_rooms.py holds and checks them."""
+    tree = ast.parse((root / "tests/test_rooms.py").read_text(encoding="utf-8"))
+    (rows,) = [ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign) and
+               isinstance(node.targets[0], ast.Name) and node.targets[0].id == "ROWS"]
+    return [row.split() for row in rows]
+
+
+def about_room(root, room):
+    """The first sentence that a room, or a module that is one, says of itself."""
+    path = root / "lmtutor" / room / "__init__.py"
+    path = path if path.exists() else root / "lmtutor" / f"{room}.py"
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or room).splitlines()[0]
+
+
+def house(root, listed):
+    yield root / "tests/test_rooms.py"
+    yield from (root / "lmtutor").glob("*/__init__.py")
+    rows = rows_of_rooms(root)
+    drawn, width, high = [], 720, 46
+    for i, row in enumerate(reversed(rows)):
+        wide = (width - 8 * (len(row) - 1)) / len(row)
+        for j, room in enumerate(row):
+            x, y = j * (wide + 8), i * (high + 8)
+            drawn.append(f'<g><title>{escape(about_room(root, room))}</title><rect x="{x:.0f}" y="{y}" width="{wide:.0f}" height="{high}" rx="4" '
+                         f'fill="none" stroke="currentColor"/><text x="{x + wide / 2:.0f}" y="{y + 29}" text-anchor="middle" '
+                         f'fill="currentColor" font-size="17">{room}</text></g>')
+    told = "; ".join(", ".join(row) for row in rows)
+    yield (f'<svg class="lm-house" viewBox="-1 -1 {width + 2} {len(rows) * (high + 8)}" role="img" '
+           f'aria-label="The rooms of the package in {len(rows)} rows, from the ground up: {told}. A room imports only from rows below its own.">'
+           f'{"".join(drawn)}</svg>\n')
+
+
+MAKERS = (lesson, term, takes, crowd, slips, answers, house)
