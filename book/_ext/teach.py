@@ -37,7 +37,10 @@ def table(head, rows):
 
 def notebook(root, number, folder=""):
     """Path and content of a chapter's notebook, or of its solutions."""
-    (path,) = (root / "notebooks" / folder).glob(f"{number}_*.ipynb")
+    paths = list((root / "notebooks" / folder).glob(f"{number}_*.ipynb"))
+    if len(paths) != 1:
+        raise ExtensionError(f"chapter {number}: {len(paths)} notebooks in notebooks/{folder} begin so; give two digits, such as 07")
+    (path,) = paths
     return path, json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -106,7 +109,7 @@ def plans(root):
 
 def wait(seconds):
     """Seconds of a run in words, rounded up as the chapters' own are."""
-    return f"{math.ceil(seconds / 10) * 10} s" if seconds <= 50 else f"{math.ceil(seconds / 60)} min"
+    return f"{math.ceil(seconds / 10) * 10}\u00a0s" if seconds <= 50 else f"{math.ceil(seconds / 60)}\u00a0min"
 
 
 def steps(root, plan):
@@ -126,13 +129,15 @@ def lesson(root, listed, name):
     yield from sources(root)
     plan, at, rows = plans(root)["lesson"][name], 0, []
     for minutes, step in steps(root, plan):
-        run = notebook(root, step["chapter"])[1]["metadata"]["lmtutor"]["seconds"] if "chapter" in step else None
-        does = step["what"] + "".join(f" Exercise {asked} ({minutes} min)." for asked, minutes in step["asked"])
-        rows.append([f"{at // 60}:{at % 60:02}", minutes, linked(root, step["chapter"]) if run else "", does, wait(run) if run else ""])
+        does = step["what"] + "".join(f" Exercise {asked} ({takes}\u00a0min)." for asked, takes in step["asked"])
+        if "chapter" in step:
+            seconds = notebook(root, step["chapter"])[1]["metadata"]["lmtutor"]["seconds"]
+            does = f"**{linked(root, step['chapter'])}** {does} *It runs {wait(seconds)}.*"
+        rows.append([f"{at // 60}:{at % 60:02}", minutes, does])
         at += minutes
     if not LEAST * plan["minutes"] <= at <= plan["minutes"]:
         raise ExtensionError(f"lessons.toml: {name} adds up to {at} minutes, it has {plan['minutes']}")
-    yield table(["at", "minutes:", "chapter", "what", "its run:"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes.\n"
+    yield table(["at", "min:", "what"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes.\n"
 
 
 def term(root, listed):
@@ -155,7 +160,7 @@ def takes(root, listed):
         path, book = notebook(root, number)
         run, solved = (found["metadata"]["lmtutor"] for found in (book, notebook(root, number, "solutions")[1]))
         minutes = [f"{one['minutes']}{'*' * is_open(root, number, place)}" for place, one in enumerate(exercises_of(root, number), 1)]
-        rows.append([f"[{number}](../notebooks/{path.name})", title(book).partition(":")[0], wait(run["seconds"]) + " †" * (run["seconds"] > AHEAD),
+        rows.append([f"[{number}](../notebooks/{path.name})", title(book).partition(":")[0], wait(run["seconds"]) + "\u00a0†" * (run["seconds"] > AHEAD),
                      f"{math.ceil(run['peak_mb'] / 100) / 10:.1f}", " + ".join(minutes), wait(solved["seconds"])])
     yield table(["", "chapter", "run:", "GB:", "exercises, minutes", "solutions' run:"], rows)
 
@@ -255,9 +260,9 @@ def house(root, listed):
                          f'fill="none" stroke="currentColor"/><text x="{x + wide / 2:.0f}" y="{y + 29}" text-anchor="middle" '
                          f'fill="currentColor" font-size="17">{room}</text></g>')
     told = "; ".join(", ".join(row) for row in rows)
-    yield (f'<svg class="lm-house" viewBox="-1 -1 {width + 2} {len(rows) * (high + 8)}" role="img" '
+    yield (f'<div class="lm-house"><svg viewBox="-1 -1 {width + 2} {len(rows) * (high + 8)}" role="img" '
            f'aria-label="The rooms of the package in {len(rows)} rows, from the ground up: {told}. A room imports only from rows below its own.">'
-           f'{"".join(drawn)}</svg>\n')
+           f'{"".join(drawn)}</svg></div>\n')  # in a block, else its names are read as Markdown
 
 
 MAKERS = (lesson, term, takes, crowd, slips, answers, house)
