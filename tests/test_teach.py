@@ -93,6 +93,12 @@ def test_every_chapter_has_its_row_its_slips_and_open_exercises_their_answers():
     assert sum(map(len, re.findall(r"\d+\*", rows))) and "<!--" not in slips + answers and "](../" not in slips + answers
 
 
+def test_what_to_run_ahead_is_what_runs_long():
+    lines = made(teach.ahead).splitlines()
+    long = [number for number in CHAPTERS if teach.notebook(ROOT, number)[1]["metadata"]["lmtutor"]["seconds"] > teach.AHEAD]
+    assert [line[3:5] for line in lines] == long and all(re.search(r": \*.+\*$", line) for line in lines)
+
+
 def test_the_house_shows_every_room():
     drawn = made(teach.house)
     rooms = {path.stem if path.is_file() else path.name for path in (ROOT / "lmtutor").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}

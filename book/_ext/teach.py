@@ -3,6 +3,7 @@
     <!-- made: lesson NAME -->     a run-of-show out of book/lessons.toml, with the clock; the build fails if it doesn't fit its time
     <!-- made: term -->            the weeks of a term out of the same file
     <!-- made: takes -->           for each chapter what its run, its solutions and its exercises take
+    <!-- made: ahead -->           of chapters that run long, the sections whose cells train or write
     <!-- made: crowd 30 -->        what so many machines, or one server, need for the hungriest chapter
     <!-- made: slips -->           for each chapter where its picture breaks, and what to say at each exercise
     <!-- made: answers -->         the stored solutions of the open exercises
@@ -26,6 +27,7 @@ BOUND = re.compile(r"<!--.*?-->")
 LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 HEADING = re.compile(r"^#+ [^\n]*\n*|^\*\*\d\.\*\* ", re.M)  # of an exercise in a notebook of solutions
 LEAST = 0.9  # of its time that a lesson has to fill
+WORKS = re.compile(r"\b(?:train|train_bpe|pretrain_\w+|fit_lora|teach|write_lines|generate_answers)\(")  # calls that take the time
 AHEAD = 40   # seconds: what takes longer is run before the lesson
 
 
@@ -165,6 +167,22 @@ def takes(root, listed):
     yield table(["", "chapter", "run:", "GB:", "exercises, minutes", "solutions' run:"], rows)
 
 
+def ahead(root, listed):
+    yield from sources(root)
+    lines = []
+    for number in numbers(root):
+        path, book = notebook(root, number)
+        if (seconds := book["metadata"]["lmtutor"]["seconds"]) > AHEAD:
+            heading, sections = "its first section", []
+            for cell in book["cells"]:
+                if cell["cell_type"] == "markdown":
+                    heading = (re.findall(r"^## (.+)", source(cell), re.M) or [heading])[-1]
+                elif WORKS.search(source(cell)):
+                    sections.append(f"*{plain(heading)}*")
+            lines.append(f"- [{number}](../notebooks/{path.name}), {wait(seconds)}: {'; '.join(dict.fromkeys(sections))}")
+    yield "\n".join(lines) + "\n"
+
+
 def crowd(root, listed, learners):
     yield from sources(root)
     runs = {number: notebook(root, number)[1]["metadata"]["lmtutor"] for number in numbers(root)}
@@ -265,4 +283,4 @@ def house(root, listed):
            f'{"".join(drawn)}</svg></div>\n')  # in a block, else its names are read as Markdown
 
 
-MAKERS = (lesson, term, takes, crowd, slips, answers, house)
+MAKERS = (lesson, term, takes, ahead, crowd, slips, answers, house)
