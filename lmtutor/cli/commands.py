@@ -106,7 +106,10 @@ def fetch(
         bool, typer.Option("--check", help="Only look; end with 1 if something is missing or damaged.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Make damaged copies in the cache anew.")] = False,
-    to: Annotated[Path | None, typer.Option("--to", metavar="FOLDER", help="Copy them into this folder, to be handed around; without names only what may be.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FOLDER", help="Copy them into this folder, to be handed around; without names only what may be."),
+    ] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FOLDER", help="Take them out of a folder made by --to; asks no network.")
     ] = None,
