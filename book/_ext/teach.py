@@ -2,17 +2,18 @@
 
     <!-- made: lesson NAME -->     a run-of-show out of book/lessons.toml, with the clock; the build fails if it doesn't fit its time
     <!-- made: term -->            the weeks of a term out of the same file
-    <!-- made: takes -->           for each chapter what its run, its solutions and its exercises take
+    <!-- made: takes -->           for each chapter what reading it, its run, its solutions and its exercises take
     <!-- made: ahead -->           of chapters that run long, the sections whose cells train or write
-    <!-- made: crowd 30 -->        what so many machines, or one server, need for the hungriest chapter
-    <!-- made: slips -->           for each chapter where its picture breaks, and what to say at each exercise
+    <!-- made: crowd 30 -->        what so many learners on one server need: the lightest, the middle and the hungriest chapter
+    <!-- made: slips -->           for each chapter where its picture breaks, its bets with what came out, and what to say at each exercise
     <!-- made: answers -->         the stored solutions of the open exercises
     <!-- made: house -->           the rooms of the package as a drawing: a room imports only from rows below it
 
-Only talking, in book/lessons.toml, is an estimate.
+Only talking, in book/lessons.toml, is an estimate; it is never less than the named sections and their bets take at the least.
 """
 
 import ast
+import functools
 import json
 import math
 import re
@@ -28,7 +29,11 @@ LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 HEADING = re.compile(r"^#+ [^\n]*\n*|^\*\*\d\.\*\* ", re.M)  # of an exercise in a notebook of solutions
 LEAST = 0.9  # of its time that a lesson has to fill
 WORKS = re.compile(r"\b(?:train|train_bpe|pretrain_\w+|fit_lora|teach|write_lines|generate_answers)\(")  # calls that take the time
+SLOWER = 2  # in class an exercise gets so many times the minutes that its chapter gives one person
+SERVER = 100  # MB: a JupyterLab server that nobody has used yet, beside its kernels; 92 were measured
 AHEAD = 40   # seconds: what takes longer is run before the lesson
+READ, SPEAK, VOTE = 200, 150, 2  # words a minute, read and said; minutes that a bet takes: the vote, and what came out
+FOLDED = re.compile(r"<details>.*?</details>|:{3,}\{dropdown\}.*?\n:{3,}\n|^\|.*$|```.*?```", re.S | re.M)
 
 
 def table(head, rows):
@@ -43,7 +48,14 @@ def notebook(root, number, folder=""):
     if len(paths) != 1:
         raise ExtensionError(f"chapter {number}: {len(paths)} notebooks in notebooks/{folder} begin so; give two digits, such as 07")
     (path,) = paths
-    return path, json.loads(path.read_text(encoding="utf-8"))
+    return path, read(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def read(path, changed):
+    """A notebook as JSON, or what a chapter's exercises.py says; to be looked at, not changed."""
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if path.suffix == ".ipynb" else exercises(text)
 
 
 def numbers(root):
@@ -63,9 +75,9 @@ def linked(root, number):
     return f"[{number}](../notebooks/{notebook(root, number)[0].name})"
 
 
-def exercises(path):
+def exercises(text):
     """What a chapter's exercises.py says of each exercise, read and not run: dictionaries with minutes, question, hint, why, slips."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(text)
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     (listed,) = [node.value.elts for node in tree.body
                  if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "EXERCISES"]
@@ -90,7 +102,55 @@ def slips_of(function):
 
 
 def exercises_of(root, number):
-    return exercises(root / "lmtutor/chapters" / notebook(root, number)[0].stem[3:] / "exercises.py")
+    path = root / "lmtutor/chapters" / notebook(root, number)[0].stem[3:] / "exercises.py"
+    return read(path, path.stat().st_mtime_ns)
+
+
+def sections_of(book):
+    """The parts of a chapter by their `## ` headings: [(heading, prose, ids of the bets in it)]; the first has the chapter's title."""
+    parts = []
+    for cell in book["cells"]:
+        text = source(cell)
+        if cell["cell_type"] == "markdown":
+            for piece in re.split(r"^(?=##? )", text, flags=re.M):
+                if found := re.match(r"##? (.+)", piece):
+                    parts.append([plain(found[1]), "", []])
+                if parts:
+                    parts[-1][1] += piece
+        elif found := re.search(r'^bet\("([\w.]+)"\)', text, re.M):
+            parts[-1][2].append(found[1])
+    return parts
+
+
+def words(prose):
+    """How many words a reader sees in it without unfolding anything."""
+    return len(re.findall(r"[^\W\d_]{2,}|\d+", plain(FOLDED.sub("", prose))))
+
+
+def anchor(heading):
+    """The end of a link to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def bets(book):
+    """The bets of a chapter and what came out, as its stored run printed them: {id: (question, options, outcome lines)}."""
+    printed = ["".join(output["data"].get("text/plain", "")).splitlines()
+               for cell in book["cells"] for output in cell.get("outputs", []) if "text/html" in output.get("data", {})]
+    found = {}
+    for name in [name for _, _, names in sections_of(book) for name in names]:
+        question, *options = next(lines for cell, lines in asked(book) if f'"{name}"' in cell)
+        said = next((lines[1:] for lines in printed if lines and lines[0].startswith(f"{name}: ")), [])
+        said = [re.sub(r" \(this run\)$", "", line) for line in said]
+        found[name] = (question.removeprefix("Your bet: "), [option.removeprefix("  - ") for option in options],
+                       [line for line in said if line and not re.match(r"verdict: |.*[├╌●]| +│", line)])
+    return found
+
+
+def asked(book):
+    """The cells that show a bet: their source, and the lines that they printed."""
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code" and re.search(r"^bet\(", source(cell), re.M):
+            yield source(cell), "".join(cell["outputs"][0]["data"]["text/plain"]).splitlines()
 
 
 def is_open(root, number, place):
@@ -123,7 +183,14 @@ def steps(root, plan):
             known = exercises_of(root, number)
             if not 1 <= int(place) <= len(known):
                 raise ExtensionError(f"lessons.toml: there is no exercise {name}")
-            asked.append((name, known[int(place) - 1]["minutes"]))
+            asked.append((name, SLOWER * known[int(place) - 1]["minutes"]))
+        if "sections" in step:
+            parts = {heading: (words(prose), len(names)) for heading, prose, names in sections_of(notebook(root, step["chapter"])[1])}
+            if missing := set(step["sections"]) - set(parts):
+                raise ExtensionError(f"lessons.toml: chapter {step['chapter']} has no section {missing.pop()!r}; it has {', '.join(parts)}")
+            least = sum(parts[name][0] / SPEAK + VOTE * parts[name][1] for name in step["sections"])
+            if step["talk"] < least:
+                raise ExtensionError(f"lessons.toml: {step['what']!r} has {step['talk']} minutes to talk; its sections and bets take {least:.0f}")
         yield step.get("talk", 0) + sum(minutes for _, minutes in asked), step | {"asked": asked}
 
 
@@ -133,8 +200,9 @@ def lesson(root, listed, name):
     for minutes, step in steps(root, plan):
         does = step["what"] + "".join(f" Exercise {asked} ({takes}\u00a0min)." for asked, takes in step["asked"])
         if "chapter" in step:
-            seconds = notebook(root, step["chapter"])[1]["metadata"]["lmtutor"]["seconds"]
-            does = f"**{linked(root, step['chapter'])}** {does} *It runs {wait(seconds)}.*"
+            path, _ = notebook(root, step["chapter"])
+            shown = "; ".join(f"[{name}](../notebooks/{path.name}#{anchor(name)})" for name in step["sections"])
+            does = f"**{linked(root, step['chapter'])}** {does} *Show: {shown}.*"
         rows.append([f"{at // 60}:{at % 60:02}", minutes, does])
         at += minutes
     if not LEAST * plan["minutes"] <= at <= plan["minutes"]:
@@ -162,9 +230,10 @@ def takes(root, listed):
         path, book = notebook(root, number)
         run, solved = (found["metadata"]["lmtutor"] for found in (book, notebook(root, number, "solutions")[1]))
         minutes = [f"{one['minutes']}{'*' * is_open(root, number, place)}" for place, one in enumerate(exercises_of(root, number), 1)]
-        rows.append([f"[{number}](../notebooks/{path.name})", title(book).partition(":")[0], wait(run["seconds"]) + "\u00a0†" * (run["seconds"] > AHEAD),
+        read = math.ceil(sum(words(prose) for _, prose, _ in sections_of(book)) / READ)
+        rows.append([f"[{number}](../notebooks/{path.name})", title(book).partition(":")[0], read, wait(run["seconds"]) + "\u00a0†" * (run["seconds"] > AHEAD),
                      f"{math.ceil(run['peak_mb'] / 100) / 10:.1f}", " + ".join(minutes), wait(solved["seconds"])])
-    yield table(["", "chapter", "run:", "GB:", "exercises, minutes", "solutions' run:"], rows)
+    yield table(["", "chapter", "read, min:", "run:", "GB:", "exercises, min", "solutions' run:"], rows)
 
 
 def ahead(root, listed):
@@ -186,11 +255,13 @@ def ahead(root, listed):
 def crowd(root, listed, learners):
     yield from sources(root)
     runs = {number: notebook(root, number)[1]["metadata"]["lmtutor"] for number in numbers(root)}
-    hungry, slow = (max(runs, key=lambda number: runs[number][key]) for key in ("peak_mb", "seconds"))
-    each = runs[hungry]["peak_mb"] / 1000
-    yield (f"The hungriest chapter is {linked(root, hungry)}: {each:.1f} GB. {learners} learners who run it at once on one server need "
-           f"{math.ceil(int(learners) * each)} GB, in pairs {math.ceil(math.ceil(int(learners) / 2) * each)} GB. The slowest is {linked(root, slow)}: "
-           f"{wait(runs[slow]['seconds'])} on two cores of its own, longer where cores are shared.\n")
+    by_memory, many = sorted(runs, key=lambda number: runs[number]["peak_mb"]), int(learners)
+    rows = []
+    for which, number in zip(("lightest", "middle", "hungriest"), (by_memory[0], by_memory[len(runs) // 2], by_memory[-1])):
+        each = (runs[number]["peak_mb"] + SERVER) / 1000
+        cores = runs[number]["seconds"] * 2 * many  # seconds of one core for all, if both cores were busy all the time
+        rows.append([f"{which}, {linked(root, number)}", f"{each:.1f}", math.ceil(many * each), math.ceil(math.ceil(many / 2) * each), math.ceil(cores / 8 / 60)])
+    yield table(["chapter", "one, GB:", f"{many} at once, GB:", f"{math.ceil(many / 2)} pairs, GB:", "minutes on 8 cores:"], rows)
 
 
 def plain(text):
@@ -206,6 +277,10 @@ def breaks(book):
     return ""
 
 
+def ended(line):
+    return line if line.endswith((".", "!", "?")) else line + "."
+
+
 def dropdown(heading, body):
     return f":::::{{dropdown}} {heading}\n{body}\n:::::\n"
 
@@ -216,6 +291,11 @@ def slips(root, listed):
     for number in numbers(root):
         path, book = notebook(root, number)
         body = [f"**The picture.** {breaks(book)}\n"] if breaks(book) else []
+        where = {name: heading for heading, _, names in sections_of(book) for name in names}
+        for name, (question, options, said) in bets(book).items():
+            body.append(f"**Bet** in *{where[name]}*: {SIGNS.sub(LITERAL, question)}\n\n"
+                        + "".join(f"- {SIGNS.sub(LITERAL, option)}\n" for option in options)
+                        + (f"\n{SIGNS.sub(LITERAL, ' '.join(ended(line) for line in said))}\n" if said else "\nThe chapter says what came out.\n"))
         for place, one in enumerate(exercises_of(root, number), 1):
             said = [("Stuck", one["hint"]), *(("A slip", slip) for slip in one["slips"]), ("Afterwards", one["why"])]
             body.append(f"**{number}.{place} {one['question']}** ({one['minutes']} min)\n\n"
