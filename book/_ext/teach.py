@@ -196,18 +196,23 @@ def steps(root, plan):
 
 def lesson(root, listed, name):
     yield from sources(root)
-    plan, at, rows = plans(root)["lesson"][name], 0, []
+    plan, at, rows, used = plans(root)["lesson"][name], 0, [], {}
     for minutes, step in steps(root, plan):
         does = step["what"] + "".join(f" Exercise {asked} ({takes}\u00a0min)." for asked, takes in step["asked"])
         if "chapter" in step:
-            path, _ = notebook(root, step["chapter"])
+            path, book = notebook(root, step["chapter"])
+            used[step["chapter"]] = book["metadata"]["lmtutor"]
             shown = "; ".join(f"[{name}](../notebooks/{path.name}#{anchor(name)})" for name in step["sections"])
-            does = f"**{linked(root, step['chapter'])}** {does} *Show: {shown}.*"
+            told = bets(book)
+            votes = [told[name][0] for heading, _, names in sections_of(book) if heading in step["sections"] for name in names]
+            does = f"**{linked(root, step['chapter'])}** {does} *Show:* {shown}." + "".join(f" *Vote:* {SIGNS.sub(LITERAL, vote)}" for vote in votes)
         rows.append([f"{at // 60}:{at % 60:02}", minutes, does])
         at += minutes
     if not LEAST * plan["minutes"] <= at <= plan["minutes"]:
         raise ExtensionError(f"lessons.toml: {name} adds up to {at} minutes, it has {plan['minutes']}")
-    yield table(["at", "min:", "what"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes.\n"
+    long = [f"{number} ({wait(run['seconds'])})" for number, run in used.items() if run["seconds"] > AHEAD]
+    yield (table(["at", "min:", "what"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes. Notebooks that run long: {', '.join(long)}. "
+           f"One at a time, they need up to {max(run['peak_mb'] for run in used.values()) / 1000:.1f} GB.\n")
 
 
 def term(root, listed):
@@ -360,7 +365,8 @@ def house(root, listed):
     told = "; ".join(", ".join(row) for row in rows)
     yield (f'<div class="lm-house"><svg viewBox="-1 -1 {width + 2} {len(rows) * (high + 8)}" role="img" '
            f'aria-label="The rooms of the package in {len(rows)} rows, from the ground up: {told}. A room imports only from rows below its own.">'
-           f'{"".join(drawn)}</svg></div>\n')  # in a block, else its names are read as Markdown
+           f'{"".join(drawn)}</svg></div>\n\n'  # in a block, else its names are read as Markdown
+           + table(["room", "what it says of itself"], [[f"`{room}`", about_room(root, room)] for row in reversed(rows) for room in row]))
 
 
 MAKERS = (lesson, term, takes, ahead, crowd, slips, answers, house)
