@@ -227,6 +227,9 @@ def test_fetch_hands_nothing_over_that_may_not_be_passed_on(run, tmp_path, monke
     assert code == 0 and copied == ["smollm2", "minilm", "bbc", "dialogues"]
     assert err == "reviews is left out: its terms do not let it be passed on; `lmtutor fetch reviews` gets it on each machine\n"
     assert run("fetch", "reviews", "--to", tmp_path)[2] == "" and copied[-1] == "reviews"
+    monkeypatch.setattr(assets, "take_from", lambda asset, folder: "here")
+    monkeypatch.setattr(llm, "convert", lambda force: "model")
+    assert run("fetch", "--from", tmp_path)[2] == err, "nor does a machine that takes from the folder think it has all"
 
 
 @pytest.mark.parametrize("options", [["--to", "a", "--from", "a"], ["--from", "a", "--force"], ["--check", "--to", "a"]])

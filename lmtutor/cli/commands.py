@@ -148,7 +148,7 @@ def fetch(
             print(f"{name:20} {place}")
             if name == BUILT_IN and not to:
                 print(f"{name + ', converted':20} {convert(force=force)}")
-    for name in set(assets.ASSETS) - set(wanted) if to and not names else ():
+    for name in sorted(set(assets.ASSETS) - set(wanted)) if not names else ():
         print(f"{name} is left out: its terms do not let it be passed on; `lmtutor fetch {name}` gets it on each machine", file=sys.stderr)
 
 
