@@ -93,7 +93,7 @@ def test_exercises_are_read_as_they_are():
 def test_every_chapter_has_its_row_its_slips_and_open_exercises_their_answers():
     rows, slips, answers = made(teach.takes), made(teach.slips), made(teach.answers)
     for number in CHAPTERS:
-        assert f"| [{number}](" in rows and f"{{dropdown}} {number} " in slips
+        assert f"\n| [{number}](" in rows and f"{{dropdown}} {number} " in slips
         for place, one in enumerate(teach.exercises_of(ROOT, number), 1):
             is_open = teach.is_open(ROOT, number, place)
             assert (f"**{number}.{place} " in answers) == is_open

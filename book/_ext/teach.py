@@ -2,7 +2,7 @@
 
     <!-- made: lesson NAME -->     a run-of-show out of book/lessons.toml, with the clock; the build fails if it doesn't fit its time
     <!-- made: term -->            the weeks of a term out of the same file
-    <!-- made: takes -->           for each chapter what reading it, its run, its solutions and its exercises take
+    <!-- made: takes -->           for each chapter what reading it, its run and its exercises take
     <!-- made: ahead -->           of chapters that run long, the sections whose cells train or write
     <!-- made: crowd 30 -->        what so many learners on one server need: the lightest, the middle and the hungriest chapter
     <!-- made: slips -->           for each chapter where its picture breaks, its bets with what came out, and what to say at each exercise
@@ -205,7 +205,7 @@ def lesson(root, listed, name):
             shown = "; ".join(f"[{name}](../notebooks/{path.name}#{anchor(name)})" for name in step["sections"])
             told = bets(book)
             votes = [told[name][0] for heading, _, names in sections_of(book) if heading in step["sections"] for name in names]
-            does = f"**{linked(root, step['chapter'])}** {does} *Show:* {shown}." + "".join(f" *Vote:* {SIGNS.sub(LITERAL, vote)}" for vote in votes)
+            does = f"**{linked(root, step['chapter'])}** {does}<br/>*Show:* {shown}." + "".join(f"<br/>*Vote:* {SIGNS.sub(LITERAL, vote)}" for vote in votes)
         rows.append([f"{at // 60}:{at % 60:02}", minutes, does])
         at += minutes
     if not LEAST * plan["minutes"] <= at <= plan["minutes"]:
@@ -233,12 +233,11 @@ def takes(root, listed):
     rows = []
     for number in numbers(root):
         path, book = notebook(root, number)
-        run, solved = (found["metadata"]["lmtutor"] for found in (book, notebook(root, number, "solutions")[1]))
+        run, spent = book["metadata"]["lmtutor"], sum(words(prose) for _, prose, _ in sections_of(book)) / READ
         minutes = [f"{one['minutes']}{'*' * is_open(root, number, place)}" for place, one in enumerate(exercises_of(root, number), 1)]
-        read = math.ceil(sum(words(prose) for _, prose, _ in sections_of(book)) / READ)
-        rows.append([f"[{number}](../notebooks/{path.name})", title(book).partition(":")[0], read, wait(run["seconds"]) + "\u00a0†" * (run["seconds"] > AHEAD),
-                     f"{math.ceil(run['peak_mb'] / 100) / 10:.1f}", " + ".join(minutes), wait(solved["seconds"])])
-    yield table(["", "chapter", "read, min:", "run:", "GB:", "exercises, min", "solutions' run:"], rows)
+        rows.append([f"[{number}](../notebooks/{path.name}) {title(book).partition(':')[0]}", math.ceil(spent), wait(run["seconds"]) + "†" * (run["seconds"] > AHEAD),
+                     f"{math.ceil(run['peak_mb'] / 100) / 10:.1f}", ", ".join(minutes)])
+    yield table(["chapter", "read:", "run:", "GB:", "tasks"], rows)
 
 
 def ahead(root, listed):
@@ -283,7 +282,8 @@ def breaks(book):
 
 
 def ended(line):
-    return line if line.endswith((".", "!", "?")) else line + "."
+    """A line as a sentence."""
+    return line[:1].upper() + line[1:] + "." * (not line.endswith((".", "!", "?")))
 
 
 def dropdown(heading, body):
@@ -360,13 +360,13 @@ def house(root, listed):
         for j, room in enumerate(row):
             x, y = j * (wide + 8), i * (high + 8)
             drawn.append(f'<g><title>{escape(about_room(root, room))}</title><rect x="{x:.0f}" y="{y}" width="{wide:.0f}" height="{high}" rx="4" '
-                         f'fill="none" stroke="currentColor"/><text x="{x + wide / 2:.0f}" y="{y + 29}" text-anchor="middle" '
-                         f'fill="currentColor" font-size="17">{room}</text></g>')
+                         f'fill="none" stroke="currentColor"/><text x="{x + wide / 2:.0f}" y="{y + 31}" text-anchor="middle" '
+                         f'fill="currentColor" font-size="22">{room}</text></g>')
     told = "; ".join(", ".join(row) for row in rows)
-    yield (f'<div class="lm-house"><svg viewBox="-1 -1 {width + 2} {len(rows) * (high + 8)}" role="img" '
+    yield (f'<div class="lm-house" style="margin-bottom: 1em"><svg viewBox="-1 -1 {width + 2} {len(rows) * (high + 8)}" role="img" '
            f'aria-label="The rooms of the package in {len(rows)} rows, from the ground up: {told}. A room imports only from rows below its own.">'
            f'{"".join(drawn)}</svg></div>\n\n'  # in a block, else its names are read as Markdown
-           + table(["room", "what it says of itself"], [[f"`{room}`", about_room(root, room)] for row in reversed(rows) for room in row]))
+           + table(["room", "what it says of itself"], [[room.replace("_", r"\_"), about_room(root, room)] for row in reversed(rows) for room in row]))
 
 
 MAKERS = (lesson, term, takes, ahead, crowd, slips, answers, house)
