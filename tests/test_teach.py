@@ -49,6 +49,7 @@ def test_the_page_shows_every_lesson_and_each_fits_its_time():
 def test_an_exercise_has_twice_its_minutes_in_class_and_a_section_is_linked():
     table = made(teach.lesson, "half")
     assert f"Exercise 11.2 ({2 * teach.exercises_of(ROOT, '11')[1]['minutes']}\u00a0min)." in table
+    assert "Notebooks that run long: 03 (2\u00a0min), 11" in table and "that run long" not in made(teach.lesson, "one"), "there nobody runs any"
     assert "[Who forgets more?](../notebooks/08_gradients_and_forgetting.ipynb#who-forgets-more)" in table
     assert teach.anchor("Error, loss, gradient: three things") == "error-loss-gradient-three-things"
 

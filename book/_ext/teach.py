@@ -211,8 +211,9 @@ def lesson(root, listed, name):
     if not LEAST * plan["minutes"] <= at <= plan["minutes"]:
         raise ExtensionError(f"lessons.toml: {name} adds up to {at} minutes, it has {plan['minutes']}")
     long = [f"{number} ({wait(run['seconds'])})" for number, run in used.items() if run["seconds"] > AHEAD]
-    yield (table(["at", "min:", "what"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes. Notebooks that run long: {', '.join(long)}. "
-           f"One at a time, they need up to {max(run['peak_mb'] for run in used.values()) / 1000:.1f} GB.\n")
+    runs = (f" Notebooks that run long: {', '.join(long)}. One at a time, they need up to {max(run['peak_mb'] for run in used.values()) / 1000:.1f} GB."
+            if any("exercises" in step for step in plan["steps"]) else "")  # else nobody runs one
+    yield table(["at", "min:", "what"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes.{runs}\n"
 
 
 def term(root, listed):
