@@ -96,7 +96,7 @@ def doctor(
 
 @app.command(
     epilog="Examples: `lmtutor fetch`, `lmtutor fetch bbc`, `lmtutor fetch --check`, `lmtutor fetch smollm2 --force`; for a room "
-    "without internet: `lmtutor fetch --to handout` once, then `lmtutor fetch --from handout` on each machine"
+    "without internet: `lmtutor fetch --to stick` once, then `lmtutor fetch --from stick` on each machine"
 )
 def fetch(
     names: Annotated[
