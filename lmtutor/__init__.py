@@ -3,7 +3,7 @@
 Importing the package loads nothing heavy; the rooms (`lmtutor.models`, `lmtutor.train`, ...) load what they need.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 
 def __getattr__(name: str):

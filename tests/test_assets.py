@@ -307,6 +307,80 @@ def test_an_interrupt_leaves_nothing(cache, monkeypatch):
     assert kept(cache) == []
 
 
+# A folder to hand around -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handed(cache, tmp_path, monkeypatch):
+    """A folder with both toys, made where there is an index; now another machine's cache, empty, and no index."""
+    wheel = make_wheel(tmp_path / "index")
+    for asset in (TOY, FOLDER):
+        assets.copy_to(asset, tmp_path / "handed")
+    wheel.unlink()
+    monkeypatch.setenv("LMTUTOR_CACHE", str(tmp_path / "other"))
+    return tmp_path / "handed"
+
+
+def test_a_folder_that_was_handed_around_is_enough(handed, tmp_path):
+    assert sorted(path.relative_to(handed).as_posix() for path in kept(handed)) == [
+        "assets/toy-1.0/weights.bin", "assets/toys-1.0/texts/a/1.txt", "assets/toys-1.0/texts/b.txt"
+    ]  # fmt: skip
+    assert "could not be downloaded" in refusal(assets.fetch, TOY)
+    assert assets.take_from(TOY, handed).read_bytes() == CONTENT
+    path = assets.take_from(FOLDER, handed)
+    assert path.is_relative_to(tmp_path / "other") and path == assets.fetch(FOLDER)
+    shutil.rmtree(handed)
+    assert assets.take_from(TOY, handed) == assets.fetch(TOY), "what is in the cache needs no folder"
+
+
+def test_such_a_folder_may_be_the_cache_itself(handed, monkeypatch):
+    monkeypatch.setenv("LMTUTOR_CACHE", str(handed))
+    assert assets.fetch(TOY).is_relative_to(handed)
+    assert assets.copy_to(TOY, handed) == assets.take_from(TOY, handed) == assets.fetch(TOY), "nor is it harmed so"
+
+
+def test_a_folder_that_lacks_a_file_or_has_another_one_is_named(handed, tmp_path):
+    remedy = "; make the folder again with `lmtutor fetch toy --to FOLDER` where there is a network"
+    place = handed / "assets/toy-1.0/weights.bin"
+    place.write_bytes(CONTENT[::-1])
+    assert refusal(assets.take_from, TOY, handed) == f"{place} is damaged or of another version (SHA-256 differs){remedy}"
+    place.unlink()
+    assert refusal(assets.take_from, TOY, handed) == f"toy is not in {handed}: there is no {place}{remedy}"
+    assert kept(tmp_path / "other") == []
+
+
+def test_a_stick_that_cannot_be_read_is_not_taken_for_a_cache_that_cannot_be_written(handed, monkeypatch):
+    monkeypatch.setattr(assets, "sha256", refuse(errno.EIO))
+    assert "weights.bin cannot be read (" in refusal(assets.take_from, TOY, handed)
+
+
+def test_a_damaged_copy_is_replaced_on_both_sides(handed, tmp_path, monkeypatch):
+    path = assets.take_from(TOY, handed)
+    path.write_bytes(b"half")
+    assert assets.take_from(TOY, handed) == path and path.read_bytes() == CONTENT
+    there = handed / "assets/toy-1.0/weights.bin"
+    there.write_bytes(b"half")
+    assert assets.copy_to(TOY, handed) == there and there.read_bytes() == CONTENT
+
+
+def test_an_installed_wheel_gives_its_files_and_no_code(cache, tmp_path, monkeypatch):
+    zipfile.ZipFile(make_wheel(tmp_path)).extractall(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    path = assets.copy_to(FOLDER, tmp_path / "handed")
+    assert sorted(file.name for file in path.rglob("*.*")) == ["1.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+def test_a_folder_that_cannot_be_written(handed, tmp_path, monkeypatch, code):
+    assets.take_from(TOY, handed)
+    monkeypatch.setattr(shutil, "copyfile", refuse(code))
+    message = refusal(assets.copy_to, TOY, tmp_path / "stick")
+    assert message == (
+        f"cannot write toy to {tmp_path / 'stick'} ({os.strerror(code)}); give a folder that you can write to, with 0.0 MB free"
+    )
+    assert kept(tmp_path / "stick") == []
+
+
 def test_no_host_is_named():
     """Where to download from is the reader's own setting."""
     assert "http" not in Path(assets.__file__).read_text()

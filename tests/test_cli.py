@@ -209,6 +209,45 @@ def test_fetch_of_an_unknown_name(run):
     )  # fmt: skip
 
 
+def test_fetch_hands_a_folder_over(run, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(assets, "copy_to", lambda asset, folder: done.append(("to", asset.name, folder)) or "there")
+    monkeypatch.setattr(assets, "take_from", lambda asset, folder: done.append(("from", asset.name, folder)) or "here")
+    monkeypatch.setattr(llm, "convert", lambda force: done.append(("converted", force)) or "model")
+    assert run("fetch", "bbc", "smollm2", "--to", tmp_path) == (0, "bbc                  there\nsmollm2              there\n", "")
+    assert run("fetch", "smollm2", "--from", tmp_path)[::2] == (0, "")
+    assert done == [("to", "bbc", tmp_path), ("to", "smollm2", tmp_path), ("from", "smollm2", tmp_path), ("converted", False)]
+
+
+def test_fetch_hands_nothing_over_that_may_not_be_passed_on(run, tmp_path, monkeypatch):
+    """`reviews` travels only where somebody names it."""
+    copied = []
+    monkeypatch.setattr(assets, "copy_to", lambda asset, folder: copied.append(asset.name) or "there")
+    code, _, err = run("fetch", "--to", tmp_path)
+    assert code == 0 and copied == ["smollm2", "minilm", "bbc", "dialogues"]
+    assert err == "reviews is left out: its terms do not let it be passed on; `lmtutor fetch reviews` gets it on each machine\n"
+    assert run("fetch", "reviews", "--to", tmp_path)[2] == "" and copied[-1] == "reviews"
+    monkeypatch.setattr(assets, "take_from", lambda asset, folder: "here")
+    monkeypatch.setattr(llm, "convert", lambda force: "model")
+    assert run("fetch", "--from", tmp_path)[2] == err, "nor does a machine that takes from the folder think it has all"
+
+
+@pytest.mark.parametrize("options", [["--to", "a", "--from", "a"], ["--from", "a", "--force"], ["--check", "--to", "a"]])
+def test_fetch_does_one_thing_at_a_time(run, options):
+    code, out, err = run("fetch", *options)
+    assert (code, out) == (2, "") and err.startswith("error: give one of --check, --force, --to and --from;") and err.count("\n") == 1
+
+
+def test_fetch_says_which_folder_is_none(run, nothing_here, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert run("fetch", "--to", tmp_path / "file") == (2, "", f"error: {tmp_path / 'file'} is a file; give --to a folder\n")
+    for folder in ("file", "nothing"):
+        code, out, err = run("fetch", "--from", tmp_path / folder)
+        assert (code, out) == (2, "") and f"{folder} is no folder; give --from the folder that" in err
+    code, out, err = run("fetch", "bbc", "--from", tmp_path)
+    assert (code, out) == (2, "") and err.startswith(f"error: bbc is not in {tmp_path}: there is no") and not nothing_here.exists()
+
+
 def test_fetch_with_force_makes_the_conversion_again(run, monkeypatch):
     asked = []
     monkeypatch.setattr(assets, "fetch", lambda asset, force: asked.append((asset.name, force)) or "file")

@@ -71,6 +71,13 @@ def test_an_unknown_number_is_an_error_that_lists_the_known_ones(number, given):
     assert str(caught.value) == f"there is no exercise {given}; choose one of 1, 2, 3, 4, 5"
 
 
+def test_a_grade_says_what_the_check_prints():
+    exercise = Exercise(1, "how many?", number_between(3, 3), "count", "three")
+    assert [exercise.grade(answer) for answer in (3, 4, ...)] == [
+        (True, "three"), (False, "count"), (False, "count (expected a number, got ellipsis)")
+    ]  # fmt: skip
+
+
 # The exercises of the chapters, and the notebooks that hold them ---------------------------------------------------
 
 

@@ -18,6 +18,8 @@ from sphinx.errors import ExtensionError
 from sphinx.ext.autodoc.mock import mock
 from sphinx.util.docutils import SphinxDirective
 
+import teach
+
 MADE = re.compile(r"^<!-- made: (\w+) ?(.*?) -->$", re.M)
 CARD = re.compile(r"^```\{chapter\} (\d\d)\n(.+)", re.M)  # its question is one line
 WAYS = {  # where its part of three-ways.svg begins, and what that shows
@@ -194,7 +196,7 @@ def import_rooms(app):
 def fill(app, page, source):
     def made(found):
         name, arguments = found[1], found[2].split()
-        makers = {maker.__name__: maker for maker in (questions, cards, short_tasks, checkpoints, reference, commands)}
+        makers = {maker.__name__: maker for maker in (questions, cards, short_tasks, checkpoints, reference, commands, *teach.MAKERS)}
         if name not in makers:
             raise ExtensionError(f"{page}: nothing is called {name!r}; there are {', '.join(makers)}")
         if name == "reference":

@@ -31,6 +31,16 @@ class Exercise:
     hint: str
     why: str
 
+    def grade(self, answer: Any) -> tuple[bool, str]:
+        """Whether an answer is right, and what to say of it: why, or a hint. `check` prints it, a grader's test can assert it."""
+        try:
+            verdict = self.checker(answer)
+            right, hint = (False, verdict) if isinstance(verdict, str) else (bool(verdict), self.hint)
+        except Exception:  # an answer of a kind that the checker cannot read, never an error in the reader's face
+            expects = getattr(self.checker, "expects", "another kind of answer")
+            right, hint = False, f"{self.hint} (expected {expects}, got {type(answer).__name__})"
+        return right, self.why if right else hint
+
 
 def number(target: float | Callable[[], float], *, within: float) -> Checker:
     """Accept a number at most `within` from `target`; a function as target is called when an answer comes."""
@@ -86,13 +96,7 @@ def checker(exercises: list[Exercise]) -> Callable[[int, Any], None]:
             raise ConfigError(f"there is no exercise {number!r}; choose one of {', '.join(map(str, range(1, len(exercises) + 1)))}")
         if answer is ...:
             return print("not tried yet")
-        exercise = exercises[number - 1]
-        try:
-            verdict = exercise.checker(answer)
-            right, hint = (False, verdict) if isinstance(verdict, str) else (bool(verdict), exercise.hint)
-        except Exception:  # an answer of a kind that the checker cannot read, never an error in the reader's face
-            expects = getattr(exercise.checker, "expects", "another kind of answer")
-            right, hint = False, f"{exercise.hint} (expected {expects}, got {type(answer).__name__})"
-        print(f"yes: {exercise.why}" if right else f"not yet: {hint}")
+        right, said = exercises[number - 1].grade(answer)
+        print(f"{'yes' if right else 'not yet'}: {said}")
 
     return check

@@ -95,7 +95,8 @@ def doctor(
 
 
 @app.command(
-    epilog="Examples: `lmtutor fetch`, `lmtutor fetch bbc`, `lmtutor fetch --check`, `lmtutor fetch smollm2 --force`"
+    epilog="Examples: `lmtutor fetch`, `lmtutor fetch bbc`, `lmtutor fetch --check`, `lmtutor fetch smollm2 --force`; for a room "
+    "without internet: `lmtutor fetch --to stick` once, then `lmtutor fetch --from stick` on each machine"
 )
 def fetch(
     names: Annotated[
@@ -105,6 +106,13 @@ def fetch(
         bool, typer.Option("--check", help="Only look; end with 1 if something is missing or damaged.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Make damaged copies in the cache anew.")] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FOLDER", help="Copy them into this folder, to be handed around; without names only what may be."),
+    ] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", metavar="FOLDER", help="Take them out of a folder made by --to; asks no network.")
+    ] = None,
 ) -> None:
     """Get every model and data set that the book uses, once; afterwards nothing needs the network.
 
@@ -114,9 +122,15 @@ def fetch(
     from lmtutor.data import assets
     from lmtutor.models.llm import BUILT_IN, check_converted, convert
 
-    wanted = names or list(assets.ASSETS)
+    wanted = names or [name for name in assets.ASSETS if not (to or from_) or name not in assets.NOT_PASSED_ON]
     if unknown := [name for name in wanted if name not in assets.ASSETS]:
         raise ConfigError(f"no asset is called {unknown[0]!r}; there are {', '.join(assets.ASSETS)}")
+    if sum(map(bool, (check, force, to, from_))) > 1:
+        raise ConfigError("give one of --check, --force, --to and --from; --to and --from put damaged copies right by themselves")
+    if to and to.exists() and not to.is_dir():
+        raise ConfigError(f"{to} is a file; give --to a folder")
+    if from_ and not from_.is_dir():
+        raise ConfigError(f"{from_} is no folder; give --from the folder that `lmtutor fetch --to FOLDER` made")
     if check:
         lines = [
             (status.name, status.state, status.advice) for status in assets.check() if status.name in wanted
@@ -129,9 +143,13 @@ def fetch(
         raise typer.Exit(any(state != "ready" for _, state, _ in lines))
     with _interruptible("nothing half-written was kept; give the same command again"):
         for name in wanted:
-            print(f"{name:20} {assets.fetch(assets.ASSETS[name], force=force)}")
-            if name == BUILT_IN:
+            asset = assets.ASSETS[name]
+            place = assets.copy_to(asset, to) if to else assets.take_from(asset, from_) if from_ else assets.fetch(asset, force=force)
+            print(f"{name:20} {place}")
+            if name == BUILT_IN and not to:
                 print(f"{name + ', converted':20} {convert(force=force)}")
+    for name in sorted(set(assets.ASSETS) - set(wanted)) if not names else ():
+        print(f"{name} is left out: its terms do not let it be passed on; `lmtutor fetch {name}` gets it on each machine", file=sys.stderr)
 
 
 @app.command(

@@ -112,6 +112,71 @@ def fetch_all(*, force: bool = False) -> dict[str, Path]:
     return {name: fetch(asset, force=force) for name, asset in ASSETS.items()}
 
 
+def copy_to(asset: Asset, folder: Path) -> Path:
+    """Copy an asset into a folder that can be handed around, and return its place there; fetch it first if need be.
+
+    The folder is laid out as a cache is: `take_from` copies out of it, and LMTUTOR_CACHE may name it. A copy that is
+    there and whole stays.
+
+    Raises
+    ------
+    AssetError    what `fetch` raises; a folder that cannot be written
+    """
+    target = _cached(asset, folder)
+    if _intact(asset, target):
+        return target
+    source = fetch(asset)
+    half = target.with_name(f".copying-{target.name}")
+    try:
+        _discard(half)
+        _copy(asset, source, half)
+        _discard(target)
+        os.replace(half, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            _discard(half)
+        raise AssetError(
+            f"cannot write {asset.name} to {folder} ({error.strerror or error}); "
+            f"give a folder that you can write to, with {_mb(asset.size)} free"
+        ) from error
+    return target
+
+
+def take_from(asset: Asset, folder: Path) -> Path:
+    """Return the path of an asset, verified; copy it into the cache out of a folder made by `copy_to`. No network is used.
+
+    What is in the cache or installed, and whole, is used as it is; a damaged copy in the cache is replaced.
+
+    Raises
+    ------
+    AssetError    it is not in the folder, is damaged there or cannot be read; the cache cannot be written
+    """
+    cached, source = _cached(asset), _cached(asset, folder)
+    if _intact(asset, cached):
+        return cached
+    if installed := _installed(asset):
+        _discard(cached)
+        return installed
+    remedy = f"make the folder again with `lmtutor fetch {asset.name} --to FOLDER` where there is a network"
+    if not source.exists():
+        raise AssetError(f"{asset.name} is not in {folder}: there is no {source}; {remedy}")
+    try:
+        whole = _intact(asset, source)
+    except OSError as error:
+        raise AssetError(f"{source} cannot be read ({error.strerror or error}); {remedy}") from error
+    if not whole:
+        raise AssetError(f"{source} is damaged or of another version (SHA-256 differs); {remedy}")
+    return build_once(cached, functools.partial(_copy, asset, source), asset.size, what=asset.name, force=True)
+
+
+def _copy(asset: Asset, source: Path, target: Path) -> None:
+    """Copy the wanted files and nothing else; their permissions stay behind."""
+    for file in _files(asset, source):
+        place = target / file.relative_to(source)  # of a file that is `source` itself: `target`
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
+
+
 def check() -> list[Status]:
     """Say of each asset whether it is ready, without network and without changing anything."""
     return [_status(asset) for asset in ASSETS.values()]
@@ -131,8 +196,9 @@ def _status(asset: Asset) -> Status:
 # --- what is here already ---
 
 
-def _cached(asset: Asset) -> Path:
-    return cache_dir() / "assets" / f"{asset.name}-{asset.version}" / Path(asset.path).name
+def _cached(asset: Asset, folder: Path | None = None) -> Path:
+    """Its place in the cache, or in a folder laid out as a cache is."""
+    return (folder or cache_dir()) / "assets" / f"{asset.name}-{asset.version}" / Path(asset.path).name
 
 
 def _installed(asset: Asset) -> Path | None:
