@@ -112,7 +112,8 @@ def passes(text: str, ended: bool) -> bool:
     text = text.strip()
     words = re.findall(r"\w+", text.casefold())
     fours = list(zip(*(words[i:] for i in range(4)), strict=False))
-    return bool(ended and words) and "\n" not in text and len(re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)) == 1 and len(set(fours)) == len(fours)
+    return (bool(ended and words) and "\n" not in text
+            and len(re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)) == 1 and len(set(fours)) == len(fours))
 
 
 @torch.inference_mode()
