@@ -71,6 +71,13 @@ def test_the_manner_is_told_in_the_prompt_and_nowhere_else():
         manner.prompt_of(Template(), "Who?", "songs")
 
 
+@pytest.mark.parametrize(("said", "ended", "left"), [
+    ("Paris. It is old", False, ("Paris.", True)), ("Paris, which is", False, ("Paris, which is", False)), ("Paris", True, ("Paris", True)),
+    ("It is 3.5 metres. Or not.", True, ("It is 3.5 metres.", True)), ("Paris\n* one", False, ("Paris", True))])
+def test_the_first_sentence_is_cut_out_and_has_ended_if_another_began(said, ended, left):
+    assert manner.first_sentence(said, ended) == left
+
+
 def splits(**parts):
     """Splits of rows with a question, its answer and its category."""
     return {part: [{"question": q, "answer": "x", "category": c} for q, c in rows] for part, rows in parts.items()}

@@ -294,6 +294,7 @@ TYPED = {  # what stands in a rewritten chapter's prose as it is, and why nothin
     **{("16_after_preferences", text): "what Razin et al. report" for text in ("33.4%", "74.4%")},
     ("16_after_2023", "90%"): "the threshold from which an answer counts as sure",
     ("16_after_2023", "400 times"): "e to the sixth, by hand",
+    ("16_after_manner", "135 million"): "the size of SmolLM2",
     ("17_your_own_data", "20%"): "toy numbers, by hand",
     ("17_your_own_data", "22%"): "toy numbers, by hand",
     ("17_your_own_data", "67%"): "toy numbers, by hand",

@@ -37,6 +37,7 @@ TOLD = {  # ways to ask for the manner in the prompt: what the system prompt say
     "two examples": ("", (("What colour is grass?", "Grass is green."), ("How many legs does a dog have?", "A dog has four legs."))),
 }
 ROOM = 40  # tokens in an answer: one that has not ended by then is cut off, and has not ended
+SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\n")
 TEMPERATURE = 0.8
 TRIES = 4  # sampled answers to a question
 N_PRACTISED, N_TEST, N_TALK = 120, 96, 40  # quiz questions whose answers are paired; such that are asked; other held-out sentences that are asked
@@ -111,7 +112,8 @@ def passes(text: str, ended: bool) -> bool:
     text = text.strip()
     words = re.findall(r"\w+", text.casefold())
     fours = list(zip(*(words[i:] for i in range(4)), strict=False))
-    return bool(ended and words) and "\n" not in text and len(re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)) == 1 and len(set(fours)) == len(fours)
+    return (bool(ended and words) and "\n" not in text
+            and len(re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)) == 1 and len(set(fours)) == len(fours))
 
 
 @torch.inference_mode()
@@ -153,6 +155,12 @@ def judged(answers: Sequence[dict], asked: Sequence[tuple[str, str]] | None = No
     if asked is not None:
         kept["right"] = as_digits(holds(one["text"], answer) for one, (_, answer) in zip(answers, asked, strict=True))
     return kept
+
+
+def first_sentence(text: str, ended: bool) -> tuple[str, bool]:
+    """What is left where a program cuts an answer after its first sentence, and whether that sentence has ended."""
+    first, *more = SENTENCE_ENDS.split(text.strip(), maxsplit=1)
+    return first, ended or bool(more)
 
 
 def best_by_rule(answers: Sequence[dict], tries: int = TRIES) -> list[dict]:
