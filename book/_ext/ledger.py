@@ -18,8 +18,8 @@ import tomllib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from html import escape
+from math import inf
 from pathlib import Path
-from statistics import NormalDist
 from typing import NamedTuple
 
 from docutils import nodes
@@ -164,8 +164,8 @@ def card_faults(card, claim):
     judged = stored.get("judged", "")
     if not judged.partition(", ")[2].startswith(level(claim)) or not judged.startswith(f"at {100 * max(0.95, 1 - 0.10 / claim.family):.4g}%"):
         yield f"{card.id} in {card.page}: judged {judged!r}, and should be {level(claim)!r}"
-    if ends := re.search(r": .*\((\S+) to (\S+)\)$", judged):
-        low, high = (float(end.replace(",", "").replace("−", "-")) / (100 if kept["unit"] in ("%", "points") else 1) for end in ends.groups())
+    if ends := judged_ends(card):
+        low, high = ends["low"], ends["high"]
         wider = replace(interval, low=low, high=high)
         beside = near(claim, {"low": low, "high": high}, 0.006)
         if claim.word(wider) != word and word != "undecided" and not beside:
@@ -174,6 +174,17 @@ def card_faults(card, claim):
             yield f"{card.id} in {card.page}: {word!r}, and both its intervals say {alone!r}"
     if kept["n"] < claim.n_items or (kept["seeds"] or 1) < claim.n_seeds:
         yield f"{card.id} in {card.page}: fewer items or seeds than registered"
+
+
+def judged_ends(card):
+    """The bounds at which a card was judged, and half of the last digit to which they are rounded; None where it shows none."""
+    found = re.search(r"<dt>judged</dt><dd>[^<]*: [^<]*\((\S+) to (\S+)\)</dd>", LIVE.sub(r"\1", card.html))
+    if not found:
+        return None
+    scale = 100 if card.kept["unit"] in ("%", "points") else 1
+    ends = [end.replace(",", "").replace("−", "-") for end in found.groups()]
+    off = max(0.5 * 10.0 ** -len(end.partition("e")[0].partition(".")[2]) for end in ends)
+    return {"low": float(ends[0]) / scale, "high": float(ends[1]) / scale, "off": off / scale}
 
 
 def says(sentence, kept):
@@ -333,30 +344,77 @@ def score(data):
     return f'<svg class="lm-score" role="img" viewBox="0 0 370 {y + 6}" aria-label="{escape(words)}">{"".join(marks)}</svg>'
 
 
-def many(data):
-    """What judging all claims of the book as one family would leave, from the intervals that the cards kept."""
-    from lmtutor.measure.stats import Interval
+def widened(card, claim, level, seeds):
+    """The interval of a card as it would be at another level, from that at 95 % and from that at which it was judged, which the card has rounded.
 
-    claims, cards = data.claims, data.cards
-    families = {id.partition(".")[0]: claims[id].family for id in cards}
-    in_all, left = sum(families.values()), Counter()
-    for id, card in cards.items():
-        wide = NormalDist().inv_cdf(1 - 0.05 / in_all) / NormalDist().inv_cdf(0.975)
-        kept = card.kept
-        low, high = (kept["estimate"] + wide * (kept[end] - kept["estimate"]) for end in ("low", "high"))
-        word = claims[id].word(Interval(kept["estimate"], low, high, kept["n"], unit=kept["unit"]))
-        left[word if word == kept["word"] else "undecided"] += 1
-    now = Counter(card.kept["word"] for card in cards.values())
-    decided, chapters = len(cards) - now["undecided"], len(families)
-    ten = NormalDist().inv_cdf(1 - 0.05 / 10) / NormalDist().inv_cdf(0.975)
-    stay = left["supported"] + left["not supported"]
-    return ("Who asks 200 questions and lets each answer be wrong in 5% of cases gets ten wrong answers by luck. So no verdict is judged alone. The "
-            "verdicts of a chapter are judged together, with intervals so wide that luck makes any of them wrong in 5% of such chapters at most. The book "
-            f"has {chapters} chapters with {in_all} verdicts, those included that were dropped. If chapters err independently, the chance that somewhere "
-            f"at least one verdict is wrong by luck is up to {100 * (1 - 0.95**chapters):.0f}%. Judged as one family of {in_all}, with intervals about "
-            f"{wide / ten:.1f} times as wide as in a chapter with ten, about {stay} of the {decided} decided verdicts would stay decided: "
-            f"{left['supported']} of {now['supported']} supported, {left['not supported']} of {now['not supported']} not supported. "
-            "(About: a card keeps one interval, and it is widened here as that of a normal distribution.)")
+    Without `seeds` none of its width is taken to come from the seeds, and both are widened as the normal is: the wider is still narrow enough.
+    With them all of it is, or from the items if these are fewer, and both are widened as Student's t is: the narrower is still wide enough.
+    """
+    from lmtutor.measure.stats import Interval, limits
+
+    kept, (lowest, highest) = card.kept, limits(card.kept["unit"])
+    few, printed, ends = min(kept["seeds"] or kept["n"], kept["n"]), judged_ends(card), []
+    for side, end in ((-1, "low"), (1, "high")):
+
+        def apart(few, off, side=side, end=end):
+            found = [ratio(level, 0.95, few) * side * (kept[end] - kept["estimate"])]
+            if printed:
+                at = max(0.95, 1 - 0.10 / claim.family)
+                found.append(ratio(level, at, few) * (side * (printed[end] - kept["estimate"]) + off * printed["off"]))
+            return found
+
+        least = max(0, *apart(inf, -1))
+        ends.append(kept["estimate"] + side * (max(least, min(apart(few, 1))) if seeds else least))
+    return Interval(kept["estimate"], max(ends[0], lowest), min(ends[1], highest), kept["n"], unit=kept["unit"])
+
+
+def ratio(level, known, few=inf):
+    """How many times as wide an interval is at one level as at another, by Student's t of so few values, or the normal."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + level) / 2, max(few - 1, 1)) / t.ppf((1 + known) / 2, max(few - 1, 1)))
+
+
+def stay(data, level, seeds):
+    """How many verdicts of each word stay decided as they are if all are judged at one level."""
+    return Counter(card.kept["word"] for id, card in data.cards.items()
+                   if card.kept["word"] != "undecided" and data.claims[id].word(widened(card, data.claims[id], level, seeds)) == card.kept["word"])
+
+
+def counted(data):
+    """The verdicts of the book: how many in all; of claims that are gone, by chapter; and the chapters that replaced one elsewhere."""
+    numbers = {id.partition(".")[0]: Path(card.page).name[:2] for id, card in data.cards.items()}
+    families = {id.partition(".")[0]: claim.family for id, claim in data.claims.items()}
+    there = Counter(id.partition(".")[0] for id in data.claims)
+    gone = {numbers[name]: family - there[name] for name, family in families.items() if family > there[name]}
+    again = {numbers[id.partition(".")[0]] for id, claim in data.claims.items() if "had been judged" in claim.why}
+    return sum(families.values()), len(families), gone, sorted(again)
+
+
+def many(data):
+    """What judging all claims of the book as one family would leave, from the intervals that the cards kept: a paragraph each."""
+    in_all, chapters, gone, again = counted(data)
+    now = Counter(card.kept["word"] for card in data.cards.values())
+    decided = [id for id, card in data.cards.items() if card.kept["word"] != "undecided"]
+    looked = sum(data.claims[id].registered != "before" for id in decided)
+    level, ten = 1 - 0.10 / in_all, 1 - 0.10 / 10
+    least, most = (stay(data, level, seeds) for seeds in (True, False))
+    often = [seeds for seeds, _ in Counter(card.kept["seeds"] for card in data.cards.values() if card.kept["seeds"]).most_common(2)]
+    times = " and ".join(f"{ratio(level, ten, few):.1f} times where there are {few} seeds" for few in often)
+    span = lambda word: f"{least[word]} to {most[word]} of {now[word]} {word}"  # noqa: E731
+    return [
+        "Who asks 200 questions and lets each answer be wrong in 5% of cases gets up to ten wrong answers by luck, on average. So no verdict is judged "
+        "alone. The verdicts of a chapter are judged together, with intervals so wide that luck makes any of them wrong in 5% of such chapters at most. "
+        f"That holds where claim and bar were set before the data; for the {looked} of {len(decided)} decided verdicts that were registered after a look "
+        "it is no guarantee.",
+        f"The book has {chapters} chapters with {in_all} verdicts: the {len(data.cards)} that stand here, "
+        f"{', '.join(f'{number} of claims that are gone from chapter {chapter}' for chapter, number in gone.items())}, and {len(data.not_judged)} counts "
+        f"that no notebook judges. What was judged first and then asked in another way, in chapters {' and '.join(again)}, is not among them. If chapters "
+        f"err independently, the chance that somewhere at least one verdict is wrong by luck is up to {100 * (1 - 0.95**chapters):.0f}%.",
+        f"Judged as one of {in_all}, an interval would be at least {ratio(level, ten):.1f} times as wide as in a chapter with ten claims, and up to {times}. Of the "
+        f"{len(decided)} decided verdicts between {least.total()} and {most.total()} would stay decided: {span('supported')}, {span('not supported')}. "
+        "The cards do not keep how much of a width comes from the seeds. The smaller counts hold if all of it does, the larger ones if none does.",
+    ]
 
 
 class Ledger(SphinxDirective):
@@ -375,7 +433,7 @@ class Ledger(SphinxDirective):
         if what == "score":
             return [nodes.raw("", score(data), format="html")]
         if what == "many":
-            return [nodes.paragraph("", many(data))]
+            return [nodes.paragraph("", text) for text in many(data)]
         if what == "bets":
             return [nodes.paragraph("", own(data)), nodes.raw("", other_bets(data, self.uri), format="html")]
         rows = {number: row for number, row in data.rows.items() if row["part"] == what}
