@@ -70,11 +70,12 @@ def test_the_built_pages_go_in_where_there_are_any(wheels, tmp_path):
 
 @pytest.mark.parametrize("built", [True, False])
 def test_it_says_when_it_leaves_the_pages_out(tmp_path, monkeypatch, capsys, built):
-    monkeypatch.setattr(handout, "BUILT", tmp_path)
+    monkeypatch.setattr(handout, "BUILT", tmp_path / "html")
     monkeypatch.setattr(handout, "collect", lambda wheels, gpu: None)
     monkeypatch.setattr(sys, "argv", ["handout.py", "1", "--out", str(tmp_path / "out")])
     if built:
-        (tmp_path / "index.html").write_text("page")
+        (tmp_path / "html").mkdir()
+        (tmp_path / "html/index.html").write_text("page")
     assert handout.main() == 0
     assert ("`make book` builds them" in capsys.readouterr().out) == (not built)
 

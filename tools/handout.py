@@ -97,6 +97,7 @@ def write(numbers: list[int], out: Path, wheels: Path, pages: Path | None = None
         free=1 + 4 * size,  # the environment takes over three times its wheels, the models and texts the rest
         pages=PAGES if pages else " ", chapters="\n".join(f"    notebooks/{path.name}" for _, own, _ in parts for path in own))
     path = out / f"{name}.zip"
+    built = sorted(file for file in pages.rglob("*") if file.is_file()) if pages else []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}/README.txt", told)
         archive.write(INSTALL, f"{name}/install.py")
@@ -104,7 +105,7 @@ def write(numbers: list[int], out: Path, wheels: Path, pages: Path | None = None
             archive.write(ROOT / file, f"{name}/{file}")
         for notebook in (notebook for _, own, deeper in parts for notebook in [*own, *deeper]):
             archive.write(notebook, f"{name}/{notebook.relative_to(ROOT).as_posix()}")
-        for file in sorted(path for path in pages.rglob("*") if path.is_file()) if pages else []:
+        for file in built:
             archive.write(file, f"{name}/pages/{file.relative_to(pages).as_posix()}")
         for wheel in sorted(wheels.iterdir()):
             archive.write(wheel, f"{name}/wheels/{wheel.name}", zipfile.ZIP_STORED)
