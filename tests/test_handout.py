@@ -55,6 +55,31 @@ def test_all_parts_stand_in_one_archive(wheels, tmp_path):
     assert "all of" in told
 
 
+def test_the_built_pages_go_in_where_there_are_any(wheels, tmp_path):
+    built = tmp_path / "html"
+    (built / "book").mkdir(parents=True)
+    for page in ("index.html", "book/guide.html"):
+        (built / page).write_text("page")
+    for pages in (built, None):
+        with zipfile.ZipFile(handout.write([1], tmp_path, wheels, pages)) as archive:
+            inside, told = archive.namelist(), archive.read("lmtutor-part1/README.txt").decode()
+        found = {name for name in inside if "/pages/" in name}
+        assert found == ({f"lmtutor-part1/pages/{page}" for page in ("index.html", "book/guide.html")} if pages else set())
+        assert ("open pages/index.html in a browser" in told) == bool(pages) and "{" not in told
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_it_says_when_it_leaves_the_pages_out(tmp_path, monkeypatch, capsys, built):
+    monkeypatch.setattr(handout, "BUILT", tmp_path / "html")
+    monkeypatch.setattr(handout, "collect", lambda wheels, gpu: None)
+    monkeypatch.setattr(sys, "argv", ["handout.py", "1", "--out", str(tmp_path / "out")])
+    if built:
+        (tmp_path / "html").mkdir()
+        (tmp_path / "html/index.html").write_text("page")
+    assert handout.main() == 0
+    assert ("`make book` builds them" in capsys.readouterr().out) == (not built)
+
+
 def test_libraries_of_a_graphics_card_are_noticed_before_anything_is_downloaded():
     report = {"install": [{"metadata": {"name": name}} for name in ("torch", "nvidia-cublas")]}
     assert handout.for_a_gpu(report) and not handout.for_a_gpu({"install": report["install"][:1]})

@@ -54,6 +54,14 @@ def test_an_exercise_has_twice_its_minutes_in_class_and_a_section_is_linked():
     assert teach.anchor("Error, loss, gradient: three things") == "error-loss-gradient-three-things"
 
 
+def test_a_lesson_says_which_vote_nobody_wins_and_what_notebooks_left_open_hold():
+    table = made(teach.lesson, "half")
+    row = next(line for line in table.splitlines() if "**[07]" in line)
+    assert "to be as good? (The verdict is open: nobody wins.)<br/>*Show:*" in row and table.count("nobody wins") == 1
+    runs = [teach.notebook(ROOT, number)[1]["metadata"]["lmtutor"] for number in ("03", "07", "08", "11", "15")]
+    assert f"all 5 left open, {(sum(run['peak_mb'] for run in runs) + teach.SERVER) / 1000:.1f} GB" in table
+
+
 def test_seconds_in_words():
     assert [teach.wait(s).replace("\u00a0", " ") for s in (1, 41, 50, 51, 61)] == ["10 s", "50 s", "50 s", "1 min", "2 min"]
 
@@ -112,7 +120,8 @@ def test_every_bet_has_its_question_its_options_and_what_came_out():
         _, book = teach.notebook(ROOT, number)
         found = teach.bets(book)
         assert list(found) == [name for _, _, names in teach.sections_of(book) for name in names] and found, number
-        for name, (question, options, said) in found.items():
+        for name, (question, options, text, said) in found.items():
+            assert text == (claim(name).text if said else "") and teach.SIGNS.sub(teach.LITERAL, text) in slips, "what was claimed, then what came out"
             assert (question, options) == (claim(name).question, list(claim(name).options)), "the stored card is the claim's"
             assert all(teach.SIGNS.sub(teach.LITERAL, text) in slips for text in (question, *options))
             won = [line for line in said if line.startswith("It was: ")]
@@ -138,6 +147,29 @@ def test_names_in_the_table_for_contributors_are_used():
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "lmtutor").rglob("*.py"))
     names = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[2])]
     assert len(names) > 15 and [name for name in names if not re.search(rf"\b{name}\b", code)] == []
+
+
+def test_a_contributor_can_copy_the_claim_and_the_record(tmp_path, monkeypatch, capsys):
+    from lmtutor.classroom import bets
+    from lmtutor.measure import claims
+    from lmtutor.records import store, table
+
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    claim, record = re.findall(r"^```toml\n(.*?)^```", text, re.S | re.M)
+    (cells,) = re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
+    (tmp_path / "topic").mkdir()
+    (tmp_path / "topic/claims.toml").write_text(claim, encoding="utf-8")
+    (tmp_path / "topic/experiments.toml").write_text(record, encoding="utf-8")
+    experiment = table.read_experiments(tmp_path)["topic/ahead"]
+    assert experiment.function.endswith(".topic.labels:ahead") and set(experiment.sample) == {"seeds", "config", "constants"}
+    known = claims.read_claims(tmp_path)
+    assert "registered: after a look" not in known and known["topic.ahead"].options
+    rows = {"LoRA": [[1] * 400] * 5, "counting words": [[1, 0, 1, 1] * 100] * 5}
+    monkeypatch.setattr(bets, "claim", known.__getitem__)
+    monkeypatch.setattr(bets, "glue", lambda *_: None)
+    monkeypatch.setattr(store, "load", lambda name: type("Kept", (), {"results": {"topic/ahead": rows}[name]}))
+    exec(cells, told := {})
+    assert told["gain"].unit == "points" and known["topic.ahead"].judge(told["gain"]).word == "supported"
 
 
 def test_citation_names_this_version_and_licence():

@@ -4,8 +4,9 @@
     python tools/handout.py 1              a part: notebooks, package, data, and every wheel that this machine's Python needs
     python tools/handout.py                all parts: hardly larger, for notebooks are the small part of it
 
-It holds the chapters and what goes deeper below them (not the solutions), the package's wheel, the wheels that carry data and models
-as far as they may be passed on, and install.py. Wheels are for one system and one Python: make a handout on a machine like those of the learners.
+It holds the chapters and what goes deeper below them (not the solutions), the book's pages if they are built, the package's wheel, the wheels
+that carry data and models as far as they may be passed on, and install.py. Wheels are for one system and one Python: make a handout for each
+kind of machine that learners have, on one of that kind.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from contents import PARTS, ROOT, part
 
+BUILT = ROOT / "_build/html"
 INSTALL = Path(__file__).with_name("handout_install.py")
 PINS = ["-c", ROOT / "constraints.txt"]
 README = """\
@@ -36,12 +38,17 @@ The chapters:
 
 {chapters}
 
-What goes deeper stands in notebooks/deeper. Nothing here asks the network for anything. One set of texts is not here, the drug
+What goes deeper stands in notebooks/deeper.{pages}Nothing here asks the network for anything. One set of texts is not here, the drug
 reviews, which their makers do not let others pass on: who has a connection gets it by `env/bin/lmtutor fetch reviews` (on Windows:
 env\\Scripts\\lmtutor); without it the few cells that read it stop and say so.
 
 All is in this folder, but for the models and texts, which go into lmtutor's folder of downloads (half a GB; LMTUTOR_CACHE names
 another): remove both, and nothing is left.
+"""
+PAGES = """
+
+The book's pages stand in the folder pages: open pages/index.html in a browser. That needs nothing installed.
+
 """
 GPU = """\
 Here pip takes the torch for graphics cards, several GB that a class without them does not need, and the handout was not made.
@@ -79,8 +86,8 @@ def collect(wheels: Path, *, gpu: bool) -> None:
     pip("download", "--only-binary", ":all:", *PINS, "-d", wheels, *wanted)
 
 
-def write(numbers: list[int], out: Path, wheels: Path) -> Path:
-    """The zip file of some parts, with the wheels of a folder; they are compressed already, so they are stored as they are."""
+def write(numbers: list[int], out: Path, wheels: Path, pages: Path | None = None) -> Path:
+    """The zip file of some parts, with the wheels of a folder, which are compressed already and stored as they are, and the built pages of another."""
     parts = [part(number) for number in numbers]
     name = f"lmtutor-part{numbers[0]}" if len(numbers) == 1 else "lmtutor-book"
     size = sum(path.stat().st_size for path in wheels.iterdir()) / 1e9
@@ -88,8 +95,9 @@ def write(numbers: list[int], out: Path, wheels: Path) -> Path:
         title=", ".join(title for title, *_ in parts), what=f"part {numbers[0]} of" if len(numbers) == 1 else "all of",
         python=f"Python {sys.version_info.major}.{sys.version_info.minor} for {platform.system()} ({platform.machine()})",
         free=1 + 4 * size,  # the environment takes over three times its wheels, the models and texts the rest
-        chapters="\n".join(f"    notebooks/{path.name}" for _, own, _ in parts for path in own))
+        pages=PAGES if pages else " ", chapters="\n".join(f"    notebooks/{path.name}" for _, own, _ in parts for path in own))
     path = out / f"{name}.zip"
+    built = sorted(file for file in pages.rglob("*") if file.is_file()) if pages else []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}/README.txt", told)
         archive.write(INSTALL, f"{name}/install.py")
@@ -97,6 +105,8 @@ def write(numbers: list[int], out: Path, wheels: Path) -> Path:
             archive.write(ROOT / file, f"{name}/{file}")
         for notebook in (notebook for _, own, deeper in parts for notebook in [*own, *deeper]):
             archive.write(notebook, f"{name}/{notebook.relative_to(ROOT).as_posix()}")
+        for file in built:
+            archive.write(file, f"{name}/pages/{file.relative_to(pages).as_posix()}")
         for wheel in sorted(wheels.iterdir()):
             archive.write(wheel, f"{name}/wheels/{wheel.name}", zipfile.ZIP_STORED)
     return path
@@ -110,10 +120,12 @@ def main() -> int:
     arguments = parser.parse_args()
     numbers = [arguments.part] if arguments.part else PARTS
     list(map(part, numbers))  # before anything is downloaded
+    if not (pages := BUILT if (BUILT / "index.html").exists() else None):
+        print("The book's pages are not built and are left out; `make book` builds them.", flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
         collect(Path(folder), gpu=arguments.gpu)
-        path = write(numbers, arguments.out, Path(folder))
+        path = write(numbers, arguments.out, Path(folder), pages)
     print(f"{os.path.relpath(path)}: {path.stat().st_size / 1e6:.0f} MB")
     return 0
 

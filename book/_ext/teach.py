@@ -32,6 +32,7 @@ WORKS = re.compile(r"\b(?:train|train_bpe|pretrain_\w+|fit_lora|teach|generate_a
 SLOWER = 2  # in class an exercise gets so many times the minutes that its chapter gives one person
 SERVER = 100  # MB: a JupyterLab server that nobody has used yet, beside its kernels; 92 were measured
 AHEAD = 40   # seconds: what takes longer is run before the lesson
+NOBODY = "So far no bet is won."  # as the card of an undecided verdict says it
 READ, SPEAK, VOTE = 200, 150, 2  # words a minute, read and said; minutes that a bet takes: the vote, and what came out
 FOLDED = re.compile(r"<details>.*?</details>|:{3,}\{dropdown\}.*?\n:{3,}\n|^\|.*$|```.*?```", re.S | re.M)
 
@@ -133,15 +134,15 @@ def anchor(heading):
 
 
 def bets(book):
-    """The bets of a chapter and what came out, as its stored run printed them: {id: (question, options, outcome lines)}."""
+    """The bets of a chapter and what came out, as its stored run printed them: {id: (question, options, claim, outcome lines)}."""
     printed = ["".join(output["data"].get("text/plain", "")).splitlines()
                for cell in book["cells"] for output in cell.get("outputs", []) if "text/html" in output.get("data", {})]
     found = {}
     for name in [name for _, _, names in sections_of(book) for name in names]:
         question, *options = next(lines for cell, lines in asked(book) if f'"{name}"' in cell)
-        said = next((lines[1:] for lines in printed if lines and lines[0].startswith(f"{name}: ")), [])
+        claim, *said = next((lines for lines in printed if lines and lines[0].startswith(f"{name}: ")), [""])
         said = [re.sub(r" \(this run\)$", "", line) for line in said]
-        found[name] = (question.removeprefix("Your bet: "), [option.removeprefix("  - ") for option in options],
+        found[name] = (question.removeprefix("Your bet: "), [option.removeprefix("  - ") for option in options], claim.removeprefix(f"{name}: "),
                        [line for line in said if line and not re.match(r"verdict: |.*[├╌●]| +│", line)])
     return found
 
@@ -204,14 +205,16 @@ def lesson(root, listed, name):
             used[step["chapter"]] = book["metadata"]["lmtutor"]
             shown = "; ".join(f"[{name}](../notebooks/{path.name}#{anchor(name)})" for name in step["sections"])
             told = bets(book)
-            votes = [told[name][0] for heading, _, names in sections_of(book) if heading in step["sections"] for name in names]
-            does = f"**{linked(root, step['chapter'])}** {does}<br/>*Show:* {shown}." + "".join(f"<br/>*Vote:* {SIGNS.sub(LITERAL, vote)}" for vote in votes)
+            votes = [SIGNS.sub(LITERAL, told[name][0]) + " (The verdict is open: nobody wins.)" * (NOBODY in told[name][-1])
+                     for heading, _, names in sections_of(book) if heading in step["sections"] for name in names]
+            does = f"**{linked(root, step['chapter'])}** {does}" + "".join(f"<br/>*Vote:* {vote}" for vote in votes) + f"<br/>*Show:* {shown}."
         rows.append([f"{at // 60}:{at % 60:02}", minutes, does])
         at += minutes
     if not LEAST * plan["minutes"] <= at <= plan["minutes"]:
         raise ExtensionError(f"lessons.toml: {name} adds up to {at} minutes, it has {plan['minutes']}")
     long = [f"{number} ({wait(run['seconds'])})" for number, run in used.items() if run["seconds"] > AHEAD]
-    runs = (f" Notebooks that run long: {', '.join(long)}. One at a time, they need up to {max(run['peak_mb'] for run in used.values()) / 1000:.1f} GB."
+    peaks = [run["peak_mb"] / 1000 for run in used.values()]
+    runs = (f" Notebooks that run long: {', '.join(long)}. One at a time, they need up to {max(peaks):.1f} GB; all {len(peaks)} left open, {sum(peaks) + SERVER / 1000:.1f} GB."
             if any("exercises" in step for step in plan["steps"]) else "")  # else nobody runs one
     yield table(["at", "min:", "what"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes.{runs}\n"
 
@@ -298,10 +301,10 @@ def slips(root, listed):
         path, book = notebook(root, number)
         body = [f"**The picture.** {breaks(book)}\n"] if breaks(book) else []
         where = {name: heading for heading, _, names in sections_of(book) for name in names}
-        for name, (question, options, said) in bets(book).items():
+        for name, (question, options, claim, said) in bets(book).items():
             body.append(f"**Bet** in *{where[name]}*: {SIGNS.sub(LITERAL, question)}\n\n"
                         + "".join(f"- {SIGNS.sub(LITERAL, option)}\n" for option in options)
-                        + (f"\n{SIGNS.sub(LITERAL, ' '.join(ended(line) for line in said))}\n" if said else "\nThe chapter says what came out.\n"))
+                        + (f"\n*Claim:* {SIGNS.sub(LITERAL, ended(claim))}\n\n*What came out:* {SIGNS.sub(LITERAL, ' '.join(ended(line) for line in said))}\n" if said else "\nThe chapter says what came out.\n"))
         for place, one in enumerate(exercises_of(root, number), 1):
             said = [("Stuck", one["hint"]), *(("A slip", slip) for slip in one["slips"]), ("Afterwards", one["why"])]
             body.append(f"**{number}.{place} {one['question']}** ({one['minutes']} min)\n\n"

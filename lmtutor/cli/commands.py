@@ -108,7 +108,7 @@ def fetch(
     force: Annotated[bool, typer.Option("--force", help="Make damaged copies in the cache anew.")] = False,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="FOLDER", help="Copy them into this folder, to be handed around; without names only what may be."),
+        typer.Option("--to", metavar="FOLDER", help="Copy them into this folder, to be handed around; without names, all that may be passed on."),
     ] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FOLDER", help="Take them out of a folder made by --to; asks no network.")
