@@ -29,14 +29,25 @@ FIND_BARRIERS = """axe.run({ preload: false, rules: Object.fromEntries(axe.getRu
 TOY_WORDS = [*"<eos> N/A [MASK] topic : say what it is red blue warm cold".split(), *(f"w{i}" for i in range(40))]
 
 
-def build(out, config):
-    """Build every page without a warning; return the folder with the HTML."""
+def start_build(out, config):
+    """Begin to build every page, each warning an error."""
     command = [*BOOK, ROOT, "--toc", ROOT / "book/_toc.yml", "--config", config,
                "--path-output", out, "-W", "-n", "--keep-going", "-q"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment)
+
+
+def build(out, config, started=None):
+    """Build every page without a warning, or wait for the build that was started; return the folder with the HTML."""
+    started = started or start_build(out, config)
+    said, _ = started.communicate()
+    assert started.returncode == 0, said
     return out / "_build/html"
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that read the built pages come last: until then the book is built beside the others."""
+    items.sort(key=lambda item: "site" in item.fixturenames)
 
 
 def in_turn(checks):
@@ -59,9 +70,22 @@ def index():
         pytest.skip("no package index can be reached")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def being_built(request, tmp_path_factory):
+    """Where the book is being built, and by which process; None where no test reads it."""
+    if not any("site" in item.fixturenames for item in request.session.items):
+        yield None
+        return
+    out = tmp_path_factory.mktemp("book")
+    with start_build(out, ROOT / "_config.yml") as started:
+        yield out, started
+        started.kill()
+
+
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("book"), ROOT / "_config.yml")
+def site(being_built):
+    out, started = being_built
+    return build(out, ROOT / "_config.yml", started)
 
 
 @pytest.fixture(scope="module")  # not longer: while it is there no other test in this process can run an event loop
