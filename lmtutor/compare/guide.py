@@ -1,7 +1,7 @@
 """The decision guide: what the records say about a case like the reader's, and what would change it.
 
 `table()` draws accuracy against labels, the difference of every two ways and what each costs out of the records; guide.json keeps it,
-since the book is built without scipy, and `python -m lmtutor.compare.guide` writes it anew. `decide` is the reference of the page's
+since the book is built without what the table needs, and `python -m lmtutor.compare.guide` writes it anew. `decide` is the reference of the page's
 JavaScript, book/_static/guide.js: a test gives both the same cases. A hosted model was not measured: it has a bill and no accuracy.
 """
 
