@@ -7,15 +7,35 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "tools")]  # for `import run`, `import slides`
 
-BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+ONLY = """
+import sys
+
+class Missing:
+    here = set(sys.argv.pop(1).split(","))
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in cls.here:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing)
+from jupyter_book.cli.main import main
+main()
+"""
 CHROMIUM = os.environ.get("LMTUTOR_CHROMIUM") or shutil.which("chromium")
 AXE = importlib.util.find_spec("axe_playwright_python")
 needs_browser = [
@@ -29,9 +49,24 @@ FIND_BARRIERS = """axe.run({ preload: false, rules: Object.fromEntries(axe.getRu
 TOY_WORDS = [*"<eos> N/A [MASK] topic : say what it is red blue warm cold".split(), *(f"w{i}" for i in range(40))]
 
 
+@cache
+def book_command():
+    """What builds the book, without the modules of this environment that `make book` does not install."""
+    installed = {canonicalize_name(one.name): one for one in metadata.distributions()}
+    left, kept = [Requirement(line).name for line in PROJECT["optional-dependencies"]["book"]], {"lmtutor", "pip", "setuptools"}
+    while left:
+        name = canonicalize_name(left.pop())
+        if name in installed and name not in kept:
+            kept.add(name)
+            wanted = map(Requirement, installed[name].requires or [])
+            left += [one.name for one in wanted if not one.marker or one.marker.evaluate({"extra": ""})]
+    others = [module for module, names in metadata.packages_distributions().items() if not kept & set(map(canonicalize_name, names))]
+    return [sys.executable, "-c", ONLY, ",".join(others), "build"]
+
+
 def start_build(out, config):
     """Begin to build every page, each warning an error."""
-    command = [*BOOK, ROOT, "--toc", ROOT / "book/_toc.yml", "--config", config,
+    command = [*book_command(), ROOT, "--toc", ROOT / "book/_toc.yml", "--config", config,
                "--path-output", out, "-W", "-n", "--keep-going", "-q"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment)

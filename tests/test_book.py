@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import BOOK, ROOT, build
+from conftest import ROOT, book_command, build
 
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "embed": "src",
          "object": "data", "input": "src"}
@@ -297,7 +297,7 @@ def test_a_missing_number_or_page_fails_the_build(tmp_path):
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(configuration()))
     shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("*.md", "*.yml", "_ext"))
     (tmp_path / "page.md").write_text("# Title\n\n{glue:text}`nowhere` {term}`unheard of` [x](gone.md)\n")
-    done = subprocess.run([*BOOK, tmp_path, "-W", "-n", "--keep-going", "-q"],
+    done = subprocess.run([*book_command(), tmp_path, "-W", "-n", "--keep-going", "-q"],
                           capture_output=True, text=True)
     said = done.stdout + done.stderr
     assert done.returncode != 0, said
