@@ -120,6 +120,16 @@ def test_a_sentence_says_first_the_direction_and_then_the_bar(low, high, unit, c
     assert declared.judge(Interval((low + high) / 2, low, high, 10, unit=unit)).sentence() == sentence
 
 
+@pytest.mark.parametrize("bar, zero, sentence", [
+    (0.0, "", "No, the other way round: \u221230 points (\u221235 to \u221225). We asked for at least 0 points."),
+    (-0.1, "", "No: \u221230 points (\u221235 to \u221225). We asked for at least -10 points."),
+    (0.0, "half of the cost", "No: \u221230 points (\u221235 to \u221225), where zero is half of the cost. We asked for at least 0 points."),
+])  # fmt: skip
+def test_below_zero_is_the_other_way_round_only_where_zero_is_no_difference_and_no_loss_was_allowed(bar, zero, sentence):
+    declared = Claim("1", "t", "m", 10, 1, bar, "r", family=1, zero=zero)
+    assert declared.judge(Interval(-0.3, -0.35, -0.25, 10, unit="points")).sentence() == sentence
+
+
 @pytest.mark.parametrize("low, high", [(0.3, 0.5), (-0.9, -0.5), (0.0, 0.0), (0.2, 3.0)])
 def test_a_bar_has_its_interval_and_what_was_asked_at_their_places(low, high):
     drawn = bets.bar(Verdict("undecided", Claim("1", "t", "m", 1, 1, 0.2, "r"), Interval((low + high) / 2, low, high, 10, unit="points")))

@@ -76,6 +76,7 @@ def test_the_manner_is_told_in_the_prompt_and_nowhere_else():
     ("It is 3.5 metres. Or not.", True, ("It is 3.5 metres.", True)), ("Paris\n* one", False, ("Paris", True))])
 def test_the_first_sentence_is_cut_out_and_has_ended_if_another_began(said, ended, left):
     assert manner.first_sentence(said, ended) == left
+    assert manner.cut({"text": [said], "ended": str(int(ended))}) == [{"text": left[0], "ended": left[1]}]
 
 
 def splits(**parts):

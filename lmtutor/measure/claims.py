@@ -43,6 +43,7 @@ class Claim:
     family: int = 10  # verdicts of its chapter, at most: together they err in 5 % at most, see `lmtutor.measure.stats`
     registered: str = "before"  # the run; "after a look" says in `why` what had been seen
     why: str = ""
+    zero: str = ""  # what a difference of zero is, where it is not "no difference"
 
     def __post_init__(self):
         if self.direction not in DIRECTIONS:
@@ -146,13 +147,14 @@ class Verdict:
             head = "Yes"
         elif self.word == "undecided":
             head = "Yes, but whether by as much as we asked is open" if over and not self.doubt() else "Open"
-        elif under:
+        elif under and claim.least_effect >= 0 and not claim.zero:  # a bar below zero allows a loss: more of it turns nothing round
             head = "No, the other way round"
         elif claim.chance is not None and high < claim.chance:
             head = "No, worse than chance"
         else:
             head = "Yes, but by less than we asked" if over else "No"
-        return f"{head}: {value}. {asked}{self.doubt()}"
+        zero = f", where zero is {claim.zero}" if claim.zero else ""
+        return f"{head}: {value}{zero}. {asked}{self.doubt()}"
 
     def lines(self, measured: str = "measured") -> list[str]:
         """The verdict as it is printed; `measured` heads the line of the interval."""

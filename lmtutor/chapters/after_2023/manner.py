@@ -163,6 +163,12 @@ def first_sentence(text: str, ended: bool) -> tuple[str, bool]:
     return first, ended or bool(more)
 
 
+def cut(said: dict) -> list[dict]:
+    """Recorded answers as a program leaves them that keeps the first sentence of each: `text`, `ended`."""
+    kept = (first_sentence(text, ended == "1") for text, ended in zip(said["text"], said["ended"], strict=True))
+    return [{"text": text, "ended": ended} for text, ended in kept]
+
+
 def best_by_rule(answers: Sequence[dict], tries: int = TRIES) -> list[dict]:
     """Of each question's tries the first that passes, else the first."""
     groups = [answers[i : i + tries] for i in range(0, len(answers), tries)]

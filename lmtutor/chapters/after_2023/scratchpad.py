@@ -12,12 +12,14 @@ Whether an answer comes from the step is asked by writing another city there (af
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lmtutor.errors import ConfigError
 from lmtutor.finetune import sft
+from lmtutor.measure import stats
 from lmtutor.models.generate import by_length
 from lmtutor.pretrain.tinyworld import run
 from lmtutor.records.files import as_digits, from_digits
@@ -213,3 +215,12 @@ def scratchpad(*, seeds: Sequence[int], tuning_seed: int, rates: Sequence[float]
     (tuned,) = rows(of_one_base, ("seed",), [(tuning_seed, tuple(rates))])
     best = chosen(tuned["tried"], "kind", "lr", lambda row: from_digits(row["right"]).mean(), highest)
     return {"tried": tuned["tried"], "rates": best, "runs": rows(routes, ("seed",), [(s, *(best[k] for k in TAUGHT)) for s in seeds])}
+
+
+def over_worlds(rows: Sequence[np.ndarray], unit: str = "%") -> stats.Interval:
+    """The interval of what was found on several worlds, a row of people for each: over the worlds' means, for each has people of its own.
+
+    Its n is the fewest people that a world has.
+    """
+    interval = stats.seeds_then_items(np.array([[row.mean()] for row in rows]), items="fixed", unit=unit)
+    return dataclasses.replace(interval, n=min(map(len, rows)))
