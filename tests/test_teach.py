@@ -20,7 +20,7 @@ CHAPTERS = teach.numbers(ROOT)
 
 
 def made(maker, *arguments, root=ROOT):
-    return list(maker(root, set(), *arguments))[-1]
+    return list(maker(root, *arguments))[-1]
 
 
 @pytest.fixture
