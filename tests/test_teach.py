@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 import tomllib
 
 import pytest
@@ -12,7 +11,6 @@ from conftest import ROOT
 from lmtutor import __version__
 
 errors = pytest.importorskip("sphinx.errors")
-sys.path.insert(0, str(ROOT / "book/_ext"))
 import teach  # noqa: E402
 
 PAGE = (ROOT / "book/instructors.md").read_text(encoding="utf-8")
