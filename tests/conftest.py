@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "tools")]  # for `import run`, `import slides`
+sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "tools"), str(ROOT / "book/_ext")]  # for `import run`, `import slides`, `import ledger`
 
 ONLY = """
 import sys
@@ -95,6 +95,20 @@ def other_python(version):
     """Another Python of this machine, "3.13"; None where there is none, or one that only says that it is not set up."""
     found = shutil.which(f"python{version}")
     return found if found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0 else None
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The wheel, built without the network from a copy of what git would hold."""
+    clone, out = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, clone)
+    shutil.copytree(ROOT / "lmtutor", clone / "lmtutor", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", out, clone]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = out.glob("*.whl")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,11 @@
 """Numbers in the pages' sentences: found in what a notebook stored, refused where they are missing, ambiguous or no longer true."""
 
 import json
-import sys
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT
 
 sphinx = pytest.importorskip("sphinx.errors")
-sys.path.insert(0, str(ROOT / "book/_ext"))
 import bound  # noqa: E402
 
 

@@ -8,15 +8,14 @@ import sys
 
 import colab
 import pytest
-from conftest import other_python
+from conftest import PROJECT, other_python
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_packaging import PROJECT, wheel  # noqa: F401
 
 STAY = ("torch", "numpy", "transformers")
 
 
-def would_install(wheel, packages, folder):  # noqa: F811
+def would_install(wheel, packages, folder):
     """What pip would install for a wheel beside these packages: {name: version}."""
     inside = colab.pretend(folder / "colab", packages, other_python(colab.frozen()[1]["python"]) or sys.executable)
     report = folder / "report.json"
@@ -42,7 +41,7 @@ def test_what_the_package_asks_for_is_there_or_missing_but_never_too_old():
 
 
 @pytest.mark.long
-def test_installing_the_wheel_moves_nothing_that_colab_has(index, wheel, tmp_path):  # noqa: F811
+def test_installing_the_wheel_moves_nothing_that_colab_has(index, wheel, tmp_path):
     packages = colab.frozen()[0]
     installed = set(would_install(wheel, packages, tmp_path))
     moved = installed & set(map(canonicalize_name, packages))
@@ -53,7 +52,7 @@ def test_installing_the_wheel_moves_nothing_that_colab_has(index, wheel, tmp_pat
 
 @pytest.mark.long
 @pytest.mark.skipif("LMTUTOR_ALL" not in os.environ, reason="`make turns` checks the check")
-def test_a_package_that_is_too_old_would_be_seen_to_move(index, wheel, tmp_path):  # noqa: F811
+def test_a_package_that_is_too_old_would_be_seen_to_move(index, wheel, tmp_path):
     assert "transformers" in would_install(wheel, colab.frozen()[0] | {"transformers": "4.57.0"}, tmp_path)
 
 

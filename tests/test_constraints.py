@@ -8,10 +8,9 @@ import warnings
 
 import constraints
 import pytest
-from conftest import ROOT, in_turn, other_python
+from conftest import PROJECT, ROOT, in_turn, other_python
 from packaging.requirements import Requirement
 from packaging.version import Version
-from test_packaging import PROJECT
 
 PINS = {name: version for name, (_, version) in constraints.read(constraints.FILE.read_text(encoding="utf-8")).items()}
 

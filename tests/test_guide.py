@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -245,7 +244,6 @@ def test_the_script_is_small_classic_and_asks_nobody():
 
 def test_the_picture_and_the_costs_are_bound():
     pytest.importorskip("sphinx")
-    sys.path.insert(0, str(ROOT / "book/_ext"))
     import importlib
 
     extension = importlib.import_module("guide")

@@ -20,7 +20,6 @@ from lmtutor.records.store import load, stale
 from lmtutor.records.table import EXPERIMENTS
 
 pytest.importorskip("sphinx.errors")
-sys.path.insert(0, str(ROOT / "book/_ext"))
 import ledger  # noqa: E402
 
 

@@ -10,7 +10,6 @@ import nbformat
 import pytest
 import run
 from conftest import in_turn
-from test_packaging import wheel  # noqa: F401
 
 LONG = 20  # seconds, by what is stored in a notebook
 NOTEBOOKS = [path for path in run.find([]) if path.parent.name != "solutions"]
@@ -19,7 +18,7 @@ TODAY = in_turn(NOTEBOOKS if "LMTUTOR_ALL" in os.environ else SHORT)
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):  # noqa: F811
+def installed(wheel, tmp_path_factory):
     """A folder with what the wheel installs."""
     folder = tmp_path_factory.mktemp("installed")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target", folder, wheel]

@@ -1,38 +1,17 @@
 """The wheel holds what a notebook copied alone into an empty folder needs, and changes no version it need not."""
 
 import re
-import shutil
-import subprocess
-import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
-import pytest
 import yaml
-from conftest import ROOT
+from conftest import PROJECT, ROOT
 
 from lmtutor import __version__
 from lmtutor.data import assets, cards, moods, parallel, shorttasks, support, tickets
 from lmtutor.records.files import CHAPTERS, path_of
 from lmtutor.records.table import EXPERIMENTS
 from lmtutor.tinyworld import released
-
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """The wheel, built without the network from a copy of what git would hold."""
-    clone, out = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, clone)
-    shutil.copytree(ROOT / "lmtutor", clone / "lmtutor", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", out, clone]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (path,) = out.glob("*.whl")
-    return path
 
 
 def test_wheel_is_small_and_named_after_the_version(wheel):

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 import tomllib
 
 import pytest
@@ -12,7 +11,6 @@ from conftest import ROOT
 from lmtutor import __version__
 
 errors = pytest.importorskip("sphinx.errors")
-sys.path.insert(0, str(ROOT / "book/_ext"))
 import teach  # noqa: E402
 
 PAGE = (ROOT / "book/instructors.md").read_text(encoding="utf-8")
@@ -20,7 +18,7 @@ CHAPTERS = teach.numbers(ROOT)
 
 
 def made(maker, *arguments, root=ROOT):
-    return list(maker(root, set(), *arguments))[-1]
+    return list(maker(root, *arguments))[-1]
 
 
 @pytest.fixture

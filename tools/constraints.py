@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "constraints.txt"
 EXTRAS = "book,cluster,test"
@@ -25,20 +27,16 @@ EXTRAS = "book,cluster,test"
 LEFT_OUT = re.compile(r"nvidia-.*|cuda-.*|triton|lmtutor")
 
 
-def normal(name: str) -> str:
-    return re.sub("[-_.]+", "-", name).lower()
-
-
 def read(text: str) -> dict[str, tuple[str, str]]:
     """{normal name: (name as it is spelled, version)} of a constraints file."""
     lines = (line.strip().split("==") for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    return {normal(name): (name, version) for name, version in lines}
+    return {canonicalize_name(name): (name, version) for name, version in lines}
 
 
 def chosen(report: dict) -> dict[str, tuple[str, str]]:
     """The same of what pip reports that it would install; a version's local part, as in 2.13.0+cpu, is left out."""
     told = (entry["metadata"] for entry in report["install"])
-    found = {normal(one["name"]): (one["name"], one["version"].partition("+")[0]) for one in told}
+    found = {canonicalize_name(one["name"]): (one["name"], one["version"].partition("+")[0]) for one in told}
     return {name: one for name, one in found.items() if not LEFT_OUT.fullmatch(name)}
 
 

@@ -27,6 +27,8 @@ from docutils.statemachine import StringList
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+import bound
+
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = "book/ledger.toml"
 PAGE = "book/ledger"
@@ -54,15 +56,18 @@ class Card:
     def id(self):
         return self.kept["id"]
 
+    @property
+    def number(self):
+        """Of its chapter, `07`."""
+        return Path(self.page).name[:2]
+
 
 def read_cards(root=ROOT):
     """Every card of a verdict, in the order of the notebooks: chapters first, then what goes deeper."""
     found = []
     for path in [*sorted(root.glob("notebooks/*.ipynb")), *sorted(root.glob("notebooks/deeper/*.ipynb"))]:
-        outputs = [out for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for out in cell.get("outputs", [])]
-        glued = {name: "".join(*out["data"].values()).strip("'\"") for out in outputs
-                 if (name := out.get("metadata", {}).get("scrapbook", {}).get("name", "")).startswith("verdict_")}
-        for out in outputs:
+        glued, _ = bound.read(path, path.stat().st_mtime_ns)
+        for out in (out for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for out in cell.get("outputs", [])):
             if kept := out.get("metadata", {}).get("lmtutor", {}).get("verdict"):
                 key = "verdict_" + kept["id"].replace(".", "_")
                 found.append(Card(path.relative_to(root).with_suffix("").as_posix(), kept, "".join(out["data"]["text/html"]),
@@ -162,8 +167,8 @@ def card_faults(card, claim):
     for name in {*stored} - {*registration(claim)} - {"judged"}:
         yield f"{card.id} in {card.page}: the card has {name}, which is registered no more"
     judged = stored.get("judged", "")
-    if not judged.partition(", ")[2].startswith(level(claim)) or not judged.startswith(f"at {100 * max(0.95, 1 - 0.10 / claim.family):.4g}%"):
-        yield f"{card.id} in {card.page}: judged {judged!r}, and should be {level(claim)!r}"
+    if not judged.partition(", ")[2].startswith(f"as {claim.among}") or not judged.startswith(f"at {100 * claim.level:.4g}%"):
+        yield f"{card.id} in {card.page}: judged {judged!r}, and should be {f'as {claim.among}'!r}"
     if ends := judged_ends(card):
         low, high = ends["low"], ends["high"]
         wider = replace(interval, low=low, high=high)
@@ -206,11 +211,6 @@ def near(claim, kept, rounded=1e-4):
     return min(abs(abs(kept[end]) - abs(claim.least_effect)) for end in ("low", "high")) <= rounded
 
 
-def level(claim):
-    """As one of how many a claim is judged."""
-    return f"as one of at most {claim.family} claims" if claim.family > 1 else "as the only claim"
-
-
 def faults(rows, not_judged, claims, cards):
     """Everything that is wrong, in a line each."""
     words, found = {}, []
@@ -237,11 +237,19 @@ class Ledgers(NamedTuple):
     meant: dict
 
 
-def gather(root=ROOT):
-    """Rows, claims and cards, checked."""
-    from lmtutor.measure.claims import read_claims
+def stored(app):
+    """Rows, claims that nothing judges, words that are meant, claims and all cards: read once in a build, as many pages ask for them."""
+    if not hasattr(app, "lm_stored"):
+        from lmtutor.measure.claims import read_claims
 
-    (rows, not_judged, meant), claims, cards = read_rows(root), read_claims(root / "lmtutor/chapters"), read_cards(root)
+        root = Path(app.srcdir)
+        app.lm_stored = *read_rows(root), read_claims(root / "lmtutor/chapters"), read_cards(root)
+    return app.lm_stored
+
+
+def gather(app):
+    """What is stored, checked."""
+    rows, not_judged, meant, claims, cards = stored(app)
     found = faults(rows, not_judged, claims, cards) + [f"{id}: a word is meant for it, and it is no claim" for id in {*meant} - {*claims}]
     if found:
         raise ExtensionError("the ledger does not agree with the notebooks:\n  " + "\n  ".join(found))
@@ -279,7 +287,7 @@ def item(id, data, uri, own=False):
     live = " (a live run)" if card.kept["live"] else ""
     name = f' id="{bet_anchor(id)}"' if own else ""
     return (f'<li{name}><a href="{uri(card.page)}#{anchor(id)}">{text}</a>: <strong>{card.kept["word"]}</strong>. '
-            f'{escape(card.kept["sentence"])}{live} <small>Chapter {Path(card.page).name[:2]}{deeper}; {escape(when)}.</small></li>')
+            f'{escape(card.kept["sentence"])}{live} <small>Chapter {card.number}{deeper}; {escape(when)}.</small></li>')
 
 
 def tally(ids, cards):
@@ -359,8 +367,7 @@ def widened(card, claim, level, seeds):
         def apart(few, off, side=side, end=end):
             found = [ratio(level, 0.95, few) * side * (kept[end] - kept["estimate"])]
             if printed:
-                at = max(0.95, 1 - 0.10 / claim.family)
-                found.append(ratio(level, at, few) * (side * (printed[end] - kept["estimate"]) + off * printed["off"]))
+                found.append(ratio(level, claim.level, few) * (side * (printed[end] - kept["estimate"]) + off * printed["off"]))
             return found
 
         least = max(0, *apart(inf, -1))
@@ -383,7 +390,7 @@ def stay(data, level, seeds):
 
 def counted(data):
     """The verdicts of the book: how many in all; of claims that are gone, by chapter; and the chapters that replaced one elsewhere."""
-    numbers = {id.partition(".")[0]: Path(card.page).name[:2] for id, card in data.cards.items()}
+    numbers = {id.partition(".")[0]: card.number for id, card in data.cards.items()}
     families = {id.partition(".")[0]: claim.family for id, claim in data.claims.items()}
     there = Counter(id.partition(".")[0] for id in data.claims)
     gone = {numbers[name]: family - there[name] for name, family in families.items() if family > there[name]}
@@ -424,7 +431,7 @@ class Ledger(SphinxDirective):
         for path in (self.env.srcdir / Path(name) for name in (ROWS, *claim_files())):
             self.env.note_dependency(str(path))
         try:  # once in a build: the page asks for each of its parts
-            data = self.env.app.lm_data = getattr(self.env.app, "lm_data", None) or gather(Path(self.env.srcdir))
+            data = self.env.app.lm_data = getattr(self.env.app, "lm_data", None) or gather(self.env.app)
         except ExtensionError as error:
             raise self.error(str(error)) from None
         for path in {card.page for card in data.cards.values()}:
@@ -462,7 +469,7 @@ def others(data):
     placed, chapters = links(data.claims, data.rows), defaultdict(list)
     for id in data.claims:
         if id not in placed:
-            chapters[Path(data.cards[id].page).name[:2] if id in data.cards else "99"].append(id)
+            chapters[data.cards[id].number if id in data.cards else "99"].append(id)
     return dict(sorted(chapters.items()))
 
 
@@ -493,13 +500,14 @@ def name_cards(app, doctree):
     page = app.env.docname
     if not page.startswith("notebooks/"):
         return
-    cards = [card for card in stored(app) if card.page == page]
+    rows, _, _, claims, cards = stored(app)
+    cards = [card for card in cards if card.page == page]
     shown = [node for node in doctree.findall(nodes.raw) if node.get("format") == "html" and CARD.search(node.astext())]
     if len(cards) != len(shown):
         raise ExtensionError(f"{page}: stores {len(cards)} verdicts and shows {len(shown)} cards")
     for path in (ROWS, *claim_files()):
         app.env.note_dependency(str(Path(app.srcdir) / path))
-    placed = links(app.lm_claims, app.lm_rows)
+    placed = links(claims, rows)
     ledger = app.builder.get_relative_uri(page, PAGE)
     for card, node in zip(cards, shown, strict=True):
         numbers = placed.get(card.id, [])
@@ -508,15 +516,6 @@ def name_cards(app, doctree):
         text = CARD.sub(rf'<div id="{anchor(card.id)}" class="lm-card lm-\1">', node.astext(), count=1)
         node.children[:] = [nodes.Text(f'{text.removesuffix("</div>")}<p class="lm-ledger">In the ledger: {to}</p></div>')]
         node.rawsource = ""
-
-
-def stored(app):
-    if not hasattr(app, "lm_cards"):
-        from lmtutor.measure.claims import read_claims
-
-        root = Path(app.srcdir)
-        app.lm_cards, app.lm_claims, app.lm_rows = read_cards(root), read_claims(root / "lmtutor/chapters"), read_rows(root)[0]
-    return app.lm_cards
 
 
 def setup(app):

@@ -1,7 +1,7 @@
 """Parts of pages that are made at build time from what the repository holds.
 
 A line `<!-- made: NAME ARGUMENTS -->` in a page is replaced by the Markdown that the function NAME yields last; before it, the function
-yields the files it read, so that the page is made again when one of them changes. `listed` holds the pages of the book.
+yields the files it read, so that the page is made again when one of them changes.
 """
 
 import ast
@@ -30,12 +30,7 @@ WAYS = {  # where its part of three-ways.svg begins, and what that shows
 TAKES = re.compile(r"<!-- measured -->(.+?)<!-- /measured -->")
 
 
-def table(head, rows):
-    lines = [head, ["--:" if cell.endswith((":", "%")) else "---" for cell in head], *rows]
-    return "\n".join("| " + " | ".join(str(cell).rstrip(":") for cell in line) + " |" for line in lines) + "\n"
-
-
-def questions(root, listed):
+def questions(root):
     """The parts and the question of each of their chapters, as the parts' own pages ask them."""
     made = []
     for page in sorted((root / "book").glob("part*.md")):
@@ -47,24 +42,16 @@ def questions(root, listed):
         for number, question in CARD.findall(text):
             if last is not None and int(number) != last + 1:
                 made.append("\n<!-- -->\n")  # a list counts on by itself: where a number is left out another one begins
-            made.append(f"{int(number)}. [{question}](../notebooks/{chapter_path(root, number).name})")
+            made.append(f"{int(number)}. [{question}](../notebooks/{teach.notebook(root, number)[0].name})")
             last = int(number)
         made.append("")
     yield "\n".join(made)
 
 
-def chapter_path(root, number):
-    """The notebook of a chapter, `07`."""
-    paths = list(root.glob(f"notebooks/{number}_*.ipynb"))
-    if len(paths) != 1:
-        raise ExtensionError(f"chapter {number}: {len(paths)} notebooks begin so; give two digits, such as 07")
-    return paths[0]
-
-
-def hero(path):
+def hero(path, book):
     """The picture that stands for a chapter and what it shows: of the cell that is tagged so, else the notebook's first one."""
     drawn = []
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+    for cell in book["cells"]:
         pictures = [output["data"]["image/svg+xml"] for output in cell.get("outputs", []) if "image/svg+xml" in output.get("data", {})]
         if pictures:
             alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
@@ -87,21 +74,19 @@ class Chapter(SphinxDirective):
     required_arguments, has_content = 1, True
 
     def run(self):
-        path = chapter_path(Path(self.env.srcdir), self.arguments[0])
+        path, book = teach.notebook(Path(self.env.srcdir), self.arguments[0])
         self.env.note_dependency(str(path))
-        book, up = json.loads(path.read_text(encoding="utf-8")), "../" * self.env.docname.count("/")
-        title = "".join(book["cells"][0]["source"]).splitlines()[0].lstrip("# ")
-        takes = TAKES.search("".join("".join(cell["source"]) for cell in book["cells"][:9]))
+        up, takes = "../" * self.env.docname.count("/"), TAKES.search("".join(teach.source(cell) for cell in book["cells"][:9]))
         said = nodes.Element()
         self.state.nested_parse(self.content, self.content_offset, said)
         if not takes or len(said) < 2:
             raise self.error(f"chapter {self.arguments[0]} needs its stored measures, a question and an answer")
         address = f"{up}notebooks/{path.stem}.html"
-        svg, alt = hero(path)
+        svg, alt = hero(path, book)
         drawn = hashlib.sha256("\n".join(svg.splitlines()).encode()).hexdigest()  # myst-nb calls the chapter's own picture so: no second copy
         picture = f'<img src="{up}_images/{drawn}.svg" alt="{escape(alt)}">'
         question = nodes.paragraph("", "", nodes.reference("", "", *said[0].children, refuri=address, internal=True), classes=["lm-question"])
-        small = nodes.paragraph("", f"{self.arguments[0]} · {title} · {takes[1]}", classes=["lm-takes"])
+        small = nodes.paragraph("", f"{self.arguments[0]} · {teach.title(book)} · {takes[1]}", classes=["lm-takes"])
         return [nodes.container("", nodes.raw("", f'<a class="lm-hero" href="{address}">{picture}</a>', format="html"),
                                 nodes.container("", question, *said[1:], small, classes=["lm-said"]), classes=["lm-chapter"])]
 
@@ -120,7 +105,7 @@ class Way(SphinxDirective):
         return [nodes.container("", picture, said, classes=["lm-way"])]
 
 
-def cards(root, listed):
+def cards(root):
     """The cards of the data and of the real model, as the package holds them."""
     from lmtutor.data.cards import markdown
 
@@ -128,7 +113,7 @@ def cards(root, listed):
     yield markdown()
 
 
-def short_tasks(root, listed):
+def short_tasks(root):
     """How many items each short task has in its parts, and one of them."""
     from lmtutor.data import shorttasks
 
@@ -138,10 +123,10 @@ def short_tasks(root, listed):
         parts = shorttasks.split(name)
         given, answers = parts["test"][0]
         rows.append([name.replace("_", " "), *(len(parts[part]) for part in ("pool", "dev", "test")), f"{given} → {answers[0]}"])
-    yield table(["task", "pool:", "dev:", "test:", "for example"], rows)
+    yield teach.table(["task", "pool:", "dev:", "test:", "for example"], rows)
 
 
-def checkpoints(root, listed):
+def checkpoints(root):
     """The Tiny World runs that travel with the package, from the metrics stored beside their weights."""
     rows = []
     for path in sorted(root.glob("lmtutor/tinyworld/checkpoints/**/metrics.json"), key=lambda p: (p.parent.name != "released", p)):
@@ -150,11 +135,11 @@ def checkpoints(root, listed):
         percent = [f"{100 * run['probes'][name]:.0f}" for name in ("grammar", "facts", "icl8_new_labels", "icl8_new_class")]
         rows.append([f"`{run['variant']}`", run["seed"], kept, f"{run['parameters'] / 1e6:.2f}", f"{run['tokens'] / 1e6:.2f}",
                      f"{run['seconds']:.0f}", *percent])
-    yield table(["run", "seed:", "checkpoints:", "million weights:", "million tokens:", "seconds:", "grammar, %", "facts, %",
-                 "new labels, %", "new class, %"], rows)
+    yield teach.table(["run", "seed:", "checkpoints:", "million weights:", "million tokens:", "seconds:", "grammar, %", "facts, %",
+                       "new labels, %", "new class, %"], rows)
 
 
-def reference(root, listed, part):
+def reference(root, part):
     """A section for each folder of the package, a part of it for each module: of the `chapters`, or of all other `rooms`."""
     package, text = root / "lmtutor", []
     folders = sorted(path.parent for path in (package / "chapters").glob("*/__init__.py")) if part == "chapters" else [
@@ -169,7 +154,7 @@ def reference(root, listed, part):
     yield "\n".join(text)
 
 
-def commands(root, listed):
+def commands(root):
     """What `lmtutor --help` and the help of each command print."""
     import typer
     from typer.testing import CliRunner
@@ -201,7 +186,7 @@ def fill(app, page, source):
             raise ExtensionError(f"{page}: nothing is called {name!r}; there are {', '.join(makers)}")
         if name == "reference":
             import_rooms(app)
-        *files, text = makers[name](Path(app.srcdir), app.env.found_docs, *arguments)
+        *files, text = makers[name](Path(app.srcdir), *arguments)
         for file in files:
             app.env.note_dependency(str(file))
         return text

@@ -38,8 +38,8 @@ FOLDED = re.compile(r"<details>.*?</details>|:{3,}\{dropdown\}.*?\n:{3,}\n|^\|.*
 
 
 def table(head, rows):
-    """A Markdown table; a column whose heading ends in `:` is aligned right."""
-    lines = [[cell.rstrip(":") for cell in head], ["--:" if cell.endswith(":") else "---" for cell in head], *rows]
+    """A Markdown table; a column whose heading ends in `:`, which is left out, or in `%` is aligned right."""
+    lines = [[cell.rstrip(":") for cell in head], ["--:" if cell.endswith((":", "%")) else "---" for cell in head], *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines) + "\n"
 
 
@@ -195,7 +195,7 @@ def steps(root, plan):
         yield step.get("talk", 0) + sum(minutes for _, minutes in asked), step | {"asked": asked}
 
 
-def lesson(root, listed, name):
+def lesson(root, name):
     yield from sources(root)
     plan, at, rows, used = plans(root)["lesson"][name], 0, [], {}
     for minutes, step in steps(root, plan):
@@ -219,7 +219,7 @@ def lesson(root, listed, name):
     yield table(["at", "min:", "what"], rows) + f"\nAdds up to {at} of {plan['minutes']} minutes.{runs}\n"
 
 
-def term(root, listed):
+def term(root):
     yield from sources(root)
     rows = []
     for i, week in enumerate(plans(root)["term"]["weeks"], 1):
@@ -232,7 +232,7 @@ def term(root, listed):
     yield table(["week:", "chapters", "in class", "exercises in class", "at home"], rows)
 
 
-def takes(root, listed):
+def takes(root):
     yield from sources(root)
     rows = []
     for number in numbers(root):
@@ -244,7 +244,7 @@ def takes(root, listed):
     yield table(["chapter", "read:", "run:", "GB:", "tasks"], rows)
 
 
-def ahead(root, listed):
+def ahead(root):
     yield from sources(root)
     lines = []
     for number in numbers(root):
@@ -260,7 +260,7 @@ def ahead(root, listed):
     yield "\n".join(lines) + "\n"
 
 
-def crowd(root, listed, learners):
+def crowd(root, learners):
     yield from sources(root)
     runs = {number: notebook(root, number)[1]["metadata"]["lmtutor"] for number in numbers(root)}
     by_memory, many = sorted(runs, key=lambda number: runs[number]["peak_mb"]), int(learners)
@@ -294,7 +294,7 @@ def dropdown(heading, body):
     return f":::::{{dropdown}} {heading}\n{body}\n:::::\n"
 
 
-def slips(root, listed):
+def slips(root):
     yield from sources(root)
     text = []
     for number in numbers(root):
@@ -325,7 +325,7 @@ def solution(root, number, place):
     return parts
 
 
-def answers(root, listed):
+def answers(root):
     yield from sources(root)
     text = []
     for number in numbers(root):
@@ -354,7 +354,7 @@ def about_room(root, room):
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or room).splitlines()[0]
 
 
-def house(root, listed):
+def house(root):
     yield root / "tests/test_rooms.py"
     yield from (root / "lmtutor").glob("*/__init__.py")
     rows = rows_of_rooms(root)

@@ -62,11 +62,21 @@ class Claim:
         if bool(self.question) != (len(self.options) > 1):
             raise ConfigError(f"claim {self.id} asks {self.question!r} with {len(self.options)} options; give a question and two or more")
 
+    @property
+    def level(self) -> float:
+        """The level at which it is judged, 1 - .10 / family or .95; the rule stands in `lmtutor.measure.stats`."""
+        return max(0.95, 1 - 0.10 / self.family)
+
+    @property
+    def among(self) -> str:
+        """As one of how many it is judged."""
+        return f"one of at most {self.family} claims" if self.family > 1 else "the only claim"
+
     def judge(self, interval: Interval) -> Verdict:
         """Supported if all of the interval keeps the promise, not supported if all breaks it.
 
-        It is judged at the level 1 - .10 / family, or at its own if that is higher; the rule stands in `lmtutor.measure.stats`. Where a bound lies so near to what is needed that
-        other draws might decide otherwise, ten times as many are taken; if that isn't enough it is undecided.
+        It is judged at the claim's level, or at its own if that is higher. Where a bound lies so near to what is needed that other draws might
+        decide otherwise, ten times as many are taken; if that isn't enough it is undecided.
         """
         seeds = interval.seeds or 1
         if interval.n < self.n_items or seeds < self.n_seeds:
@@ -76,8 +86,7 @@ class Claim:
             )
         if self.unit not in ("", interval.unit):
             raise DataError(f"claim {self.id} is measured in {self.unit}, the interval is in {interval.unit}; give what was declared")
-        level = max(0.95, 1 - 0.10 / self.family)
-        judged = interval if interval.level >= level - 1e-9 else interval.at(level)  # 1e-9: rounding
+        judged = interval if interval.level >= self.level - 1e-9 else interval.at(self.level)  # 1e-9: rounding
         if self.word(judged) != self.word(judged, safely=True):
             judged = judged.at(judged.level, more=10)
         return Verdict(self.word(judged, safely=True), self, interval, judged)
@@ -104,8 +113,7 @@ class Verdict:
 
     def level(self) -> str:
         """At which level it was judged, and why."""
-        family = f"one of at most {self.claim.family} claims" if self.claim.family > 1 else "the only claim"
-        return f"at {100 * (self.judged or self.interval).level:.4g}%, as {family} of its chapter"
+        return f"at {100 * (self.judged or self.interval).level:.4g}%, as {self.claim.among} of its chapter"
 
     def doubt(self) -> str:
         """Why it is undecided although the interval that is shown decides."""
