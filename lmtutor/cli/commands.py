@@ -196,9 +196,10 @@ def compare(
     the same command is given again.
     """
     from lmtutor.compare.run import compare as run
+    from lmtutor.models.sooner import sooner
 
     out = out or Path(f"{data.name.rsplit('.', 1)[0]}-compared")
-    with _interruptible(f"what is finished is kept in {out}; give the same command again to go on"):
+    with _interruptible(f"what is finished is kept in {out}; give the same command again to go on"), sooner():
         report = run(
             data, text=text, label=label, group=group, labels=_numbers(labels), minutes=minutes, seeds=seeds, metric=metric,
             cost_of_error=cost_of_error, model=model, encoder=encoder, ways=ways and [name.strip() for name in ways.split(",") if name.strip()],
@@ -227,6 +228,7 @@ def predict(
     import json
 
     from lmtutor.compare.keep import load
+    from lmtutor.models.sooner import sooner
 
     kept = load(folder)
     kept._ready["allowed"] = yes
@@ -236,8 +238,9 @@ def predict(
     there = [i for i, line in enumerate(lines) if line.strip()]
     if not there:
         raise ConfigError("there is no text on the standard input; give a text a line")
-    shares = dict(zip(there, kept.probabilities([lines[i] for i in there]), strict=True))
-    names = dict(zip(there, kept.predict([lines[i] for i in there]), strict=True))
+    asked = [lines[i] for i in there]
+    with sooner():
+        shares, names = (dict(zip(there, answer(asked), strict=True)) for answer in (kept.probabilities, kept.predict))
     for i in range(len(lines)):  # a blank line gets a blank one
         if json_:
             print(json.dumps({"label": names.get(i), "probabilities": None if i not in shares else {name: round(float(p), 6) for name, p in zip(kept.labels, shares[i], strict=True)}}, ensure_ascii=False))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lmtutor import runtime
 from lmtutor.errors import ConfigError
+from lmtutor.models.sooner import sooner
 from lmtutor.models.tokens import pack, word_tokenizer
 from lmtutor.models.transformer import TinyConfig, TinyForCausalLM, build
 from lmtutor.records.address import address
@@ -113,7 +114,8 @@ def pretrain_tinyworld(out: str | os.PathLike, *, seed: int, variant: str = "rel
     `out/metrics.json` holds everything that `run` knows, `out/checkpoints/` the weights at `CHECKPOINTS` (fp16
     safetensors), `out/model/` the final model and tokenizer for `from_pretrained`. An interrupted run goes on from
     `out/resume.pt` when called again with the same arguments. The probes are asked where weights are kept; with
-    `fine_curve` at all of `CHECKS`, as for the shipped runs.
+    `fine_curve` at all of `CHECKS`, as for the shipped runs. It trains in `sooner()`, so that its weights are those of `run` but for
+    rounding.
 
     Raises
     ------
@@ -135,10 +137,11 @@ def pretrain_tinyworld(out: str | os.PathLike, *, seed: int, variant: str = "rel
             save_weights(model, out / "checkpoints" / f"step_{step:04d}.safetensors")
 
     resume = out / "resume.pt"
-    model, metrics = run(seed=seed, variant=variant, steps=steps, checks=CHECKS if fine_curve else (0, *CHECKPOINTS),
-                         keep=keep, checkpoint=resume, checkpoint_seconds=checkpoint_seconds)
+    with sooner():
+        model, metrics = run(seed=seed, variant=variant, steps=steps, checks=CHECKS if fine_curve else (0, *CHECKPOINTS),
+                             keep=keep, checkpoint=resume, checkpoint_seconds=checkpoint_seconds)
     made_by, parts = address(f"{__name__}:run")
-    metrics |= {"created": datetime.date.today().isoformat(), "address": made_by, "parts": parts}
+    metrics |= {"created": datetime.date.today().isoformat(), "address": made_by, "parts": parts, "sooner": True}
     if first:
         model.save_pretrained(out / "model")
         world = tw.World(seed=seed)
