@@ -33,7 +33,7 @@ check: .venv/ready    ## check what can be checked in a few minutes: package, st
 
 test: .venv/ready    ## check everything: package, notebooks re-run and compared, book, pages (about 30 minutes)
 	.venv/bin/lmtutor fetch
-	$(OFFLINE) .venv/bin/python -m pytest tests
+	$(OFFLINE) .venv/bin/python -m pytest tests --durations=20 --durations-min=2
 	$(OFFLINE) .venv/bin/python notebooks/compare.py
 
 turns: .venv/ready    ## all of which `make test` takes a piece a day: each notebook alone, each Python, pins, the whole EPUB (an hour)

@@ -25,8 +25,10 @@ def race():
 
 
 def test_what_is_drawn_was_measured_with_this_recipe_and_this_code(race):
-    assert (KEPT["recipe"], KEPT["size"]) == (race.RECIPE, race.SIZE)
+    assert (KEPT["recipe"], KEPT["size"], KEPT["tables"]) == (race.RECIPE, race.SIZE, {str(n): rows for n, rows in race.TABLES.items()})
     assert KEPT["code"] == race.code(), "train or model moved on: run benchmarks/race.py again"
+    assert KEPT["counts"]["characters"] == race.COUNTED
+    assert race.CHANGES.keys() - KEPT["ablations"].keys() <= {"float32 products", "torch.compile, compiling counted"}, "not everywhere"
     assert KEPT["ablations"].keys() <= race.CHANGES.keys()
 
 
@@ -37,6 +39,19 @@ def test_the_ratios_follow_from_the_runs():
     assert KEPT["target"] == target and KEPT["reached"] == f"{len(ratios)} of {len(KEPT['ours'])}"
     assert KEPT["ratio_worst"] == (pytest.approx(max(ratios), abs=1e-4) if len(ratios) == len(KEPT["ours"]) else None)
     assert all(run["parameters"] <= 850_000 for run in KEPT["ours"])
+
+
+def test_a_character_s_vector_is_its_own_and_those_of_what_ends_there(race):
+    embedding = race.NgramEmbedding(torch.nn.Embedding(5, 3), {2: 25, 3: 7})
+    with torch.no_grad():
+        assert torch.equal(embedding(torch.tensor([[1, 2]])), embedding.embedding.weight[None, [1, 2]]), "the tables begin at zero"
+        for table in embedding.tables.values():
+            torch.nn.init.normal_(table.weight)
+        found = embedding(torch.tensor([[4, 2, 3]]))[0]
+        pair, triple = embedding.tables["2"].weight, embedding.tables["3"].weight
+        for place, (c, b, a) in enumerate([(4, 0, 0), (2, 4, 0), (3, 2, 4)]):  # character 0 stands before a row
+            expected = embedding.embedding.weight[c] + pair[c + 5 * b] + triple[(c + 5 * b + 25 * a) % 7]
+            assert torch.allclose(found[place], expected)
 
 
 def test_one_evaluator_for_both_asks_every_row_once(race):

@@ -285,7 +285,7 @@ def pretrain(
         typer.Option(min=1, help="Default: LMTUTOR_THREADS, else two, or one where another program takes a core."),
     ] = None,
 ) -> None:
-    """Pre-train a language model on Tiny World: about a minute and a half on two cores.
+    """Pre-train a language model on Tiny World: about a minute on two cores.
 
     Writes DIR/metrics.json with seconds, tokens and probes. An interrupted run goes on where it was when the same
     command is given again.

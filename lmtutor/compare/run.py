@@ -29,6 +29,7 @@ from lmtutor.data import assets
 from lmtutor.data.tables import read_table
 from lmtutor.errors import ConfigError, TrainingError
 from lmtutor.measure.by_item import Metric
+from lmtutor.models.sooner import sooner
 from lmtutor.records.files import plain, write
 from lmtutor.records.recording import Partial, cluster
 
@@ -375,7 +376,7 @@ def cell_elsewhere(own: Own, key: str, way: str, n: int, draw: int) -> dict:
         _benches.clear()
         runtime.set_threads(1)
         _benches[key] = OwnBench(own, loader(own.model))
-    with small_products(), runtime.memory_released():
+    with small_products(), sooner(), runtime.memory_released():  # as where the comparison was begun
         return run_cell(_benches[key], way, n, draw)
 
 

@@ -1,27 +1,25 @@
 """The same results, sooner: while `sooner()` lasts, four inner steps of models and training are done in a faster form.
 
 The book's own code is written to be read, and its records were made with it. Here the same sums are made in another order, equal but
-for rounding. `lmtutor pretrain`, `lmtutor compare`, the race and the benchmarks run so; no chapter and no record does.
+for rounding. `lmtutor pretrain`, `compare` and `predict` run so, and the race; no chapter and no record of an experiment does.
 
-* Products of float32 go to oneDNN where that is faster than torch's own choice, MKL, which on an AMD processor leaves the wide
+* On a processor by AMD float32 products of layers without a bias go to oneDNN: torch's own choice, MKL, leaves its wider
   instructions unused.
 * Muon makes the steps of all matrices of one shape orthogonal together, and not one after the other.
-* The prefix of many questions is kept once for all rows of a batch, and not copied for each.
+* The prefix of many questions is kept once for all rows of a batch, and not copied for each, in models of the kinds in `SHARING`.
 * With `bits=8` products are made of 8-bit integers: the one change that moves answers.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
 import warnings
 import weakref
 from collections.abc import Iterator
-from functools import cache
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.optim import _muon
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
@@ -33,31 +31,33 @@ from lmtutor.models import score
 
 _plain_linear, _plain_attention, _plain_read_prefix = nn.Linear.forward, ALL_ATTENTION_FUNCTIONS["sdpa"], score.read_prefix
 _flash = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-_lasting = False
+_lasting, _bits = False, None  # whether this lasts, and with how many bits
+
+SHARING = ("llama", "qwen2", "qwen3", "mistral")  # kinds whose attention takes keys and values as the cache gives them; SmolLM2 is a llama
 
 
 @contextlib.contextmanager
 def sooner(*, bits: int | None = None) -> Iterator[None]:
-    """Train, score and write sooner while this lasts, with any model.
+    """Train, score and write sooner while this lasts.
 
-    It exchanges methods of torch, peft and transformers for the whole process and puts them back at the end, so it isn't for threads
+    It exchanges methods of torch and transformers for the whole process and puts them back at the end, so it isn't for threads
     of which some should go without.
 
     Parameters
     ----------
-    bits : None or 8    8: also make the products of what isn't trained from 8-bit integers, about twice as fast as float32. Answers
-        change: benchmarks/README.md says how many. For processors without bfloat16, and for use alone, not for training.
+    bits : None or 8    8: make products from 8-bit integers wherever no gradient is wanted, for processors without bfloat16. Answers
+        change: benchmarks/README.md says how many. The weights are read when they are first needed, so they must not change within.
 
     Raises
     ------
     ConfigError    `bits` is something else, or torch has no 8-bit products on this processor
     """
-    global _lasting
+    global _lasting, _bits
     if bits not in (None, 8):
         raise ConfigError(f"bits is {bits}; give 8, or None for the model's own type")
     if bits and not ("fbgemm" in torch.backends.quantized.supported_engines and hasattr(torch, "quantize_per_channel")):
         raise ConfigError("torch has no 8-bit products on this processor; leave bits out")
-    exchanged = []
+    bits, exchanged = bits or _bits, []
     if bits:
         exchanged.append((nn.Linear, "forward", _in_8_bits))
     elif _onednn_is_faster():
@@ -66,16 +66,18 @@ def sooner(*, bits: int | None = None) -> Iterator[None]:
         exchanged.append((_muon, "_single_tensor_muon", _muon_in_stacks))
     if _flash is not None:
         exchanged.append((score, "read_prefix", _read_shared_prefix))
-    before = [getattr(of, name) for of, name, _ in exchanged], ALL_ATTENTION_FUNCTIONS["sdpa"], _lasting
+    before = [getattr(of, name) for of, name, _ in exchanged], ALL_ATTENTION_FUNCTIONS["sdpa"], _lasting, _bits
+    if bits and not _bits:
+        _packed.clear()
     try:
         for of, name, new in exchanged:
             setattr(of, name, new)
-        ALL_ATTENTION_FUNCTIONS["sdpa"], _lasting = _attention, True
+        ALL_ATTENTION_FUNCTIONS["sdpa"], _lasting, _bits = _attention, True, bits
         yield
     finally:
         for (of, name, _), old in zip(exchanged, before[0], strict=True):
             setattr(of, name, old)
-        ALL_ATTENTION_FUNCTIONS["sdpa"], _lasting = before[1:]
+        ALL_ATTENTION_FUNCTIONS["sdpa"], _lasting, _bits = before[1:]
 
 
 # Products
@@ -83,7 +85,7 @@ def sooner(*, bits: int | None = None) -> Iterator[None]:
 
 def _by_onednn(self: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     own = x.dtype == self.weight.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    if not own or self.bias is not None:
+    if not own or x.dim() < 2 or self.bias is not None or torch.compiler.is_compiling():  # what compiles has products of its own
         return _plain_linear(self, x)
     return _Product.apply(x, self.weight)
 
@@ -97,6 +99,7 @@ class _Product(torch.autograd.Function):
         return _onednn(x, weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):
         x, weight = ctx.saved_tensors
         back = _onednn(gradient, weight.t()) if ctx.needs_input_grad[0] else None
@@ -107,25 +110,12 @@ def _onednn(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
 
-@cache
 def _onednn_is_faster() -> bool:
-    """Asked of the processor, in turns and for a twentieth of a second; on one by Intel both are about equal."""
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise") or torch.cuda.is_available():
-        return False
-    x, weight = torch.randn(512, 576), torch.randn(1536, 576)  # about what a layer of SmolLM2 does with a batch of short texts
-    took: dict[str, list[float]] = {"onednn": [], "torch": []}
-    try:
-        for _ in range(8):
-            for name, product in (("onednn", _onednn), ("torch", F.linear)):
-                start = time.perf_counter()
-                product(x, weight)
-                took[name].append(time.perf_counter() - start)
-    except RuntimeError:  # built without
-        return False
-    return min(took["onednn"]) < min(took["torch"])
+    """By the name of the processor, and not by a race, so that a run twice takes the same products twice."""
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and "AMD" in runtime.cpu_name() and not torch.cuda.is_available()
 
 
-_packed: weakref.WeakKeyDictionary[nn.Linear, tuple] = weakref.WeakKeyDictionary()  # which state of the weights, and they
+_packed: weakref.WeakKeyDictionary[nn.Linear, object] = weakref.WeakKeyDictionary()
 
 
 def _in_8_bits(self: nn.Linear, x: torch.Tensor) -> torch.Tensor:
@@ -134,18 +124,17 @@ def _in_8_bits(self: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     torch scales all tokens alike, and one token of a text with huge values takes the bits of all others: the rows are brought to one
     size first. A processor without VNNI adds pairs in 16 bits, so it gets 7 bits for x.
     """
-    if self.weight.requires_grad or torch.is_grad_enabled() or x.device.type != "cpu":
+    if torch.is_grad_enabled() or x.device.type != "cpu":
         return _plain_linear(self, x)
-    state = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
-    if self not in _packed or _packed[self][0] != state:
+    if self not in _packed:
         weight = self.weight.detach().float()
         scale = weight.abs().amax(dim=1).clamp(min=1e-8) / 127
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch will put another function in this one's place
             rounded = torch.quantize_per_channel(weight, scale.double(), torch.zeros(len(scale), dtype=torch.long), 0, torch.qint8)
-        _packed[self] = state, torch.ops.quantized.linear_prepack(rounded, None)
+        _packed[self] = torch.ops.quantized.linear_prepack(rounded, None)
     size = x.float().abs().amax(dim=-1, keepdim=True).clamp(min=1e-8)
-    y = torch.ops.quantized.linear_dynamic(x.float() / size, _packed[self][1], not torch.cpu._is_vnni_supported()) * size
+    y = torch.ops.quantized.linear_dynamic(x.float() / size, _packed[self], not torch.cpu._is_vnni_supported()) * size
     return (y if self.bias is None else y + self.bias).to(x.dtype)
 
 
@@ -155,6 +144,8 @@ def _in_8_bits(self: nn.Linear, x: torch.Tensor) -> torch.Tensor:
 def _muon_in_stacks(params, grads, muon_momentum_bufs, *, lr, weight_decay, momentum, nesterov, ns_coefficients, ns_steps, eps,
                     adjust_lr_fn, has_complex) -> None:
     """What torch's Muon does to each matrix, for all matrices of one shape, or its transpose, in one stack (Jordan et al. 2024)."""
+    if not params:
+        return
     torch._foreach_lerp_(muon_momentum_bufs, grads, 1 - momentum)
     steps = torch._foreach_lerp(grads, muon_momentum_bufs, momentum) if nesterov else muon_momentum_bufs
     alike: dict[tuple[int, ...], list[int]] = {}
@@ -214,16 +205,16 @@ class _SharedLayer(DynamicLayer):
 
 def _read_shared_prefix(model, tokenizer, text: str) -> score.Prefix:
     prefix = _plain_read_prefix(model, tokenizer, text)
-    # Only where attention is one of transformers' own functions, and every token sees the whole prefix
     config = model.config
-    able = getattr(model, "_supports_attention_backend", False) and getattr(config, "_attn_implementation", None) == "sdpa"
-    if not prefix.ids or not able or getattr(config, "sliding_window", None) or model.device.type != "cpu":
+    sees_all = not getattr(config, "sliding_window", None) and set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
+    able = config.model_type in SHARING and config._attn_implementation == "sdpa" and sees_all and model.device.type == "cpu"
+    if not prefix.ids or not able:
         return prefix
     return _SharedPrefix(prefix.ids, prefix.layers)
 
 
 def _attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **settings):
-    """Attention of the rows' tokens to a prefix they share and to their own, then merged: exact (Juravsky et al. 2024, equation 4).
+    """Attention of the rows' tokens to a prefix they share and to their own, then merged: exact (Juravsky et al. 2024).
 
     query : (B, Hq, T, D);  key, value : (B, H, S, D), without the prefix;  returns (B, T, Hq, D)
     """
