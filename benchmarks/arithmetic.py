@@ -89,7 +89,8 @@ def main() -> None:
         model = make()
         with within():
             runtime.set_threads(1)
-            said, read, written = first.setdefault("speed", read_and_write(model, ids)) if not first else read_and_write(model, ids)
+            said, read, written = read_and_write(model, ids)
+            first.setdefault("speed", (said, read, written))
             runtime.set_threads()
             print(f"{name:34} prompt of {N_TOKENS}: {read / first['speed'][1]:.2f} of float32's time   a token written: "
                   f"{written / first['speed'][2]:.2f}   log-probabilities off by {(said - first['speed'][0]).abs().mean():.3f} nats", flush=True)
